@@ -1,0 +1,2 @@
+// Package engine is the sans-I/O half of the client library.
+package engine
