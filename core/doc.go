@@ -1,0 +1,2 @@
+// Package core is the lock table: a pure, deterministic state machine.
+package core
