@@ -2,41 +2,146 @@ package simdisk
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"math/rand/v2"
+	"path"
 
 	"dlm/wal/vfs"
 )
 
-// Errors of operations on a faulty disk.
+// Errors that a real disk does not give.
 var (
-	ErrStopped  = errors.New("simdisk: stopped")          // after StopAfter ran out
-	ErrDead     = errors.New("simdisk: handle is dead")   // from before the last crash
-	ErrInjected = errors.New("simdisk: injected failure") // FailSync, FailWrite
+	// ErrStopped: StopAfter ran out; nothing works until the next crash.
+	ErrStopped = errors.New("simdisk: stopped")
+	// ErrDead: the handle was opened before the last crash, or closed.
+	ErrDead = errors.New("simdisk: handle is dead")
+	// ErrInjected: FailSync or FailWrite asked for it.
+	ErrInjected = errors.New("simdisk: injected failure")
 )
 
-type Disk struct{ rng rand.Source }
+// Disk is one disk. It outlives the processes that use it.
+type Disk struct {
+	rng   rand.Source
+	dirs  map[string]*directory
+	epoch uint64 // counts crashes; handles of an earlier one are dead
+	ops   int    // changing operations so far
 
-func New(rng rand.Source) *Disk { return &Disk{rng: rng} }
+	// Faults; -1 is none, otherwise how many more succeed.
+	budget    int
+	failSync  int
+	failWrite int
+}
 
-func (d *Disk) FS() vfs.FS { return nil }
+// New returns an empty disk that draws its chance from rng.
+func New(rng rand.Source) *Disk {
+	return &Disk{
+		rng: rng, dirs: map[string]*directory{".": newDirectory(), "/": newDirectory()},
+		budget: -1, failSync: -1, failWrite: -1,
+	}
+}
 
-// Crash ends the process: what was not synced stays, handles die.
-func (d *Disk) Crash() {}
+// FS returns the disk's file system, for any number of processes in turn.
+func (d *Disk) FS() vfs.FS { return fileSystem{d} }
 
-// PowerCut also loses what was not synced, sector by sector.
-func (d *Disk) PowerCut() {}
+// Ops returns how many changing operations there were: Create, Remove,
+// Rename, SyncDir, MkdirAll of a missing directory, WriteAt, Truncate, Sync.
+func (d *Disk) Ops() int { return d.ops }
 
-// StopAfter lets n more changing operations pass; everything after fails.
-func (d *Disk) StopAfter(n int) {}
+// StopAfter lets n more changing operations pass. After that everything fails
+// with ErrStopped until the next Crash or PowerCut; if the first thing to
+// fail is a write, a part of it may still have happened.
+func (d *Disk) StopAfter(n int) { d.budget = n }
 
-// Ops counts the changing operations so far.
-func (d *Disk) Ops() int { return 0 }
+// FailSync makes one sync (of a file or a directory) fail, after n others.
+func (d *Disk) FailSync(n int) { d.failSync = n }
 
-// FailSync makes one sync fail, after n more that succeed.
-func (d *Disk) FailSync(n int) {}
+// FailWrite makes one write fail half way, after n others.
+func (d *Disk) FailWrite(n int) { d.failWrite = n }
 
-// FailWrite makes one write fail, after n more that succeed.
-func (d *Disk) FailWrite(n int) {}
+// Crash ends the process that uses the disk: faults are over, handles die,
+// and everything written is still there.
+func (d *Disk) Crash() {
+	d.epoch++
+	d.budget, d.failSync, d.failWrite = -1, -1, -1
+}
 
-// Flip turns one bit of a file over, on the medium and in the cache.
-func (d *Disk) Flip(name string, bit int64) error { return nil }
+// PowerCut is a crash that also takes what was not synced.
+func (d *Disk) PowerCut() {
+	d.Crash()
+	for _, name := range sortedKeys(d.dirs) {
+		dir := d.dirs[name]
+		dir.powerCut(d.chance)
+		for _, file := range sortedKeys(dir.names) {
+			dir.names[file].powerCut(d)
+		}
+	}
+}
+
+// Flip turns over one bit of a file, in the cache and on the medium.
+func (d *Disk) Flip(name string, bit int64) error {
+	n, err := d.find("flip", name)
+	if err != nil {
+		return err
+	}
+	if bit < 0 || bit/8 >= int64(len(n.cache)) {
+		return fmt.Errorf("simdisk: flip bit %d of %s, which has %d bytes", bit, name, len(n.cache))
+	}
+	n.cache[bit/8] ^= 1 << (bit % 8)
+	if bit/8 < int64(len(n.medium)) {
+		n.medium[bit/8] ^= 1 << (bit % 8)
+	}
+	return nil
+}
+
+// below draws a number in [0, n). The bias of the remainder does not matter.
+func (d *Disk) below(n int) int { return int(d.rng.Uint64() % uint64(n)) }
+
+func (d *Disk) chance() bool { return d.below(2) == 0 }
+
+// alive is asked before reading operations.
+func (d *Disk) alive() error {
+	if d.budget == 0 {
+		return ErrStopped
+	}
+	return nil
+}
+
+// change is asked before changing operations, and counts them.
+func (d *Disk) change() error {
+	if d.budget == 0 {
+		return ErrStopped
+	}
+	if d.budget > 0 {
+		d.budget--
+	}
+	d.ops++
+	return nil
+}
+
+// due counts a fault down and says whether it is its turn.
+func due(counter *int) bool {
+	if *counter < 0 {
+		return false
+	}
+	*counter--
+	return *counter < 0
+}
+
+func (d *Disk) directory(op, name string) (*directory, error) {
+	if dir := d.dirs[path.Clean(name)]; dir != nil {
+		return dir, nil
+	}
+	return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
+}
+
+func (d *Disk) find(op, name string) (*inode, error) {
+	dir, err := d.directory(op, path.Dir(name))
+	if err != nil {
+		return nil, err
+	}
+	if n := dir.names[path.Base(name)]; n != nil {
+		return n, nil
+	}
+	return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
+}
