@@ -1,0 +1,330 @@
+package netsim
+
+import (
+	"bytes"
+	"time"
+)
+
+// Faults says how bad the network is. Rates are in millionths of the messages (of the connections, for DialFailPPM).
+// The zero value is a perfect network without latency.
+type Faults struct {
+	// DelayMin and DelayMax bound the ordinary latency of a message. Simulated 10 us .. 5 ms.
+	DelayMin, DelayMax time.Duration
+	// SlowPPM of the messages take up to SlowMax more (heavy tail). Simulated up to 5 s.
+	SlowPPM int
+	SlowMax time.Duration
+	// InOrder keeps the messages of one way of a connection in order (but for duplicates); otherwise each takes its own
+	// time.
+	InOrder bool
+	// DropPPM of the messages vanish.
+	DropPPM int
+	// DupPPM come twice, the second within DelayMax or so.
+	DupPPM int
+	// LatePPM come again up to LateMax later, on the connection that the two ends have then.
+	LatePPM int
+	LateMax time.Duration
+	// ResetPPM of the messages break their connection instead of arriving.
+	ResetPPM int
+	// DialFailPPM of the connections are refused.
+	DialFailPPM int
+}
+
+// Handler gets what the network delivers. Its methods may send, dial and close.
+type Handler interface {
+	ClientConnected(client int, conn uint64)
+	ClientDisconnected(client int, conn uint64)
+	ClientReceive(client int, conn uint64, frame []byte)
+	// ServerAccept: a new connection; false refuses it (no process listens).
+	ServerAccept(server int, conn uint64) bool
+	ServerDisconnected(server int, conn uint64)
+	ServerReceive(server int, conn uint64, frame []byte)
+}
+
+// Way is a direction of a link.
+type Way int
+
+// The ways.
+const (
+	ToServer Way = iota
+	ToClient
+)
+
+// Network connects clients and servers, both numbered from 0.
+type Network struct {
+	sim     *Sim
+	seed    uint64
+	faults  Faults
+	handler Handler
+	links   map[[2]int]*link
+	conns   map[uint64]*conn // by the server's number
+	byOwn   map[clientConn]*conn
+	next    uint64
+	Stats   Stats
+}
+
+// Stats counts what the network did.
+type Stats struct {
+	Sent, Delivered, Dropped, Duplicated, Late, Slow, Resets, Cut, Dials, Refused uint64
+}
+
+type clientConn struct {
+	client int
+	conn   uint64
+}
+
+// link is what two ends have in common over all their connections.
+type link struct {
+	number [2]uint64 // of the last message, by way
+	dials  uint64
+	cut    [2]bool
+	live   *conn // the newest established one, nil if none
+}
+
+type conn struct {
+	client, server       int
+	own                  uint64 // the client's number
+	id                   uint64 // the server's number
+	clientOpen, serverUp bool
+	last                 [2]time.Duration // latest delivery, for InOrder
+}
+
+// The hashes of one message's faults differ by these.
+const (
+	saltDrop = iota + 1
+	saltDelay
+	saltSlow
+	saltSlowBy
+	saltDup
+	saltDupBy
+	saltLate
+	saltLateBy
+	saltReset
+	saltDial
+	saltDialBy
+	saltEnd
+)
+
+// NewNetwork connects the ends that handler speaks for.
+func NewNetwork(sim *Sim, seed uint64, faults Faults, handler Handler) *Network {
+	return &Network{
+		sim: sim, seed: seed, faults: faults, handler: handler,
+		links: map[[2]int]*link{}, conns: map[uint64]*conn{}, byOwn: map[clientConn]*conn{},
+	}
+}
+
+// SetFaults replaces the faults, for the messages sent from now on.
+func (n *Network) SetFaults(f Faults) { n.faults = f }
+
+// Cut cuts or mends one way of a link.
+func (n *Network) Cut(client, server int, way Way, cut bool) { n.link(client, server).cut[way] = cut }
+
+func (n *Network) link(client, server int) *link {
+	l := n.links[[2]int{client, server}]
+	if l == nil {
+		l = &link{}
+		n.links[[2]int{client, server}] = l
+	}
+	return l
+}
+
+func hit(h uint64, salt uint64, ppm int) bool {
+	return ppm > 0 && int(Hash(h, salt)%1_000_000) < ppm
+}
+
+// Dial makes a connection that the client calls own. The client hears Connected, Disconnected (refused) or nothing.
+func (n *Network) Dial(client int, own uint64, server int) {
+	l := n.link(client, server)
+	l.dials++
+	n.next++
+	n.Stats.Dials++
+	c := &conn{client: client, server: server, own: own, id: n.next, clientOpen: true}
+	n.byOwn[clientConn{client, own}] = c
+	h := Hash(n.seed, uint64(client), uint64(server), 3, l.dials)
+	there := between(Hash(h, saltDelay), n.faults.DelayMin, n.faults.DelayMax)
+	back := between(Hash(h, saltDialBy), n.faults.DelayMin, n.faults.DelayMax)
+	refused := hit(h, saltDial, n.faults.DialFailPPM)
+	n.sim.After(there, func() {
+		if l.cut[ToServer] || !c.clientOpen {
+			n.Stats.Cut++
+			return
+		}
+		if refused || !n.handler.ServerAccept(server, c.id) {
+			n.Stats.Refused++
+			n.sim.After(back, func() { n.endClient(c) })
+			return
+		}
+		c.serverUp = true
+		n.conns[c.id] = c
+		n.sim.After(back, func() {
+			if l.cut[ToClient] || !c.clientOpen {
+				return
+			}
+			l.live = c
+			n.handler.ClientConnected(client, own)
+		})
+	})
+}
+
+// SendToServer sends a frame on the client's connection own. The frame may be changed afterwards.
+func (n *Network) SendToServer(client int, own uint64, frame []byte) {
+	if c := n.byOwn[clientConn{client, own}]; c != nil && c.clientOpen {
+		n.send(c, ToServer, frame)
+	}
+}
+
+// SendToClient sends a frame on the server's connection id.
+func (n *Network) SendToClient(id uint64, frame []byte) {
+	if c := n.conns[id]; c != nil && c.serverUp {
+		n.send(c, ToClient, frame)
+	}
+}
+
+func (n *Network) send(c *conn, way Way, frame []byte) {
+	l := n.link(c.client, c.server)
+	l.number[way]++
+	n.Stats.Sent++
+	h := Hash(n.seed, uint64(c.client), uint64(c.server), uint64(way), l.number[way])
+	f := &n.faults
+	delay := between(Hash(h, saltDelay), f.DelayMin, f.DelayMax)
+	if hit(h, saltSlow, f.SlowPPM) {
+		n.Stats.Slow++
+		delay += tail(Hash(h, saltSlowBy), 0, f.SlowMax)
+	}
+	frame = bytes.Clone(frame)
+	if hit(h, saltLate, f.LatePPM) {
+		n.Stats.Late++
+		n.sim.After(delay+between(Hash(h, saltLateBy), 0, f.LateMax), func() {
+			if l.live != nil {
+				n.deliver(l.live, way, bytes.Clone(frame))
+			}
+		})
+	}
+	if hit(h, saltDup, f.DupPPM) {
+		n.Stats.Duplicated++
+		again := delay + between(Hash(h, saltDupBy), 0, 2*f.DelayMax)
+		n.sim.After(again, func() { n.deliver(c, way, bytes.Clone(frame)) })
+	}
+	if hit(h, saltReset, f.ResetPPM) {
+		n.sim.After(delay, func() { n.Reset(c.client, c.own) })
+		return
+	}
+	if hit(h, saltDrop, f.DropPPM) {
+		n.Stats.Dropped++
+		return
+	}
+	at := n.sim.Now() + delay
+	if f.InOrder {
+		at = max(at, c.last[way])
+		c.last[way] = at
+	}
+	n.sim.At(at, func() { n.deliver(c, way, frame) })
+}
+
+func (n *Network) deliver(c *conn, way Way, frame []byte) {
+	if n.link(c.client, c.server).cut[way] {
+		n.Stats.Cut++
+		return
+	}
+	if way == ToServer {
+		switch {
+		case c.serverUp:
+			n.Stats.Delivered++
+			n.handler.ServerReceive(c.server, c.id, frame)
+		case c.clientOpen:
+			// What answers on the server's side knows nothing of this connection.
+			n.endClientLater(c)
+		}
+		return
+	}
+	if c.clientOpen {
+		n.Stats.Delivered++
+		n.handler.ClientReceive(c.client, c.own, frame)
+	}
+}
+
+// Reset breaks a connection: each end hears of it in its own time, frames on their way are lost.
+func (n *Network) Reset(client int, own uint64) {
+	c := n.byOwn[clientConn{client, own}]
+	if c == nil || !c.clientOpen {
+		return
+	}
+	n.Stats.Resets++
+	n.endServerLater(c)
+	n.endClientLater(c)
+}
+
+// Close ends the client's connection own; the server hears of it later.
+func (n *Network) Close(client int, own uint64) {
+	c := n.byOwn[clientConn{client, own}]
+	if c == nil {
+		return
+	}
+	n.forgetClient(c)
+	n.endServerLater(c)
+}
+
+// CloseClient ends all connections of a client whose process is gone, in the order of their making. If silent, the
+// server hears of it only after a long time, as when a machine is switched off.
+func (n *Network) CloseClient(client int, silent time.Duration) {
+	for id := uint64(1); id <= n.next; id++ {
+		if c := n.conns[id]; c != nil && c.client == client {
+			n.forgetClient(c)
+			n.sim.After(silent, func() { n.endServerLater(c) })
+		}
+	}
+	for _, c := range sortedConns(n.byOwn) {
+		if c.client == client {
+			n.forgetClient(c)
+		}
+	}
+}
+
+// CloseServer ends all connections of a server whose process is gone. If silent, clients hear of it only when they send.
+func (n *Network) CloseServer(server int, silent bool) {
+	for id := uint64(1); id <= n.next; id++ {
+		c := n.conns[id]
+		if c == nil || c.server != server {
+			continue
+		}
+		c.serverUp = false
+		delete(n.conns, id)
+		if !silent && c.clientOpen {
+			n.endClientLater(c)
+		}
+	}
+}
+
+func (n *Network) endDelay(c *conn, way Way) time.Duration {
+	h := Hash(n.seed, uint64(c.client), uint64(c.server), 5+uint64(way), c.id)
+	return between(Hash(h, saltEnd), n.faults.DelayMin, n.faults.DelayMax)
+}
+
+func (n *Network) endClientLater(c *conn) {
+	n.sim.After(n.endDelay(c, ToClient), func() { n.endClient(c) })
+}
+
+func (n *Network) endServerLater(c *conn) {
+	n.sim.After(n.endDelay(c, ToServer), func() {
+		if !c.serverUp {
+			return
+		}
+		c.serverUp = false
+		delete(n.conns, c.id)
+		n.handler.ServerDisconnected(c.server, c.id)
+	})
+}
+
+func (n *Network) endClient(c *conn) {
+	if c.clientOpen {
+		n.forgetClient(c)
+		n.handler.ClientDisconnected(c.client, c.own)
+	}
+}
+
+func (n *Network) forgetClient(c *conn) {
+	c.clientOpen = false
+	delete(n.byOwn, clientConn{c.client, c.own})
+	if l := n.link(c.client, c.server); l.live == c {
+		l.live = nil
+	}
+}
