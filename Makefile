@@ -1,0 +1,64 @@
+# The targets that people use carry a comment after two hashes; bare `make` prints them.
+# Everything that is built goes to bin/, the server's data to data/; git ignores both.
+
+SHELL      := /bin/bash
+GO         ?= go
+DATA       ?= ./data
+LISTEN     ?= 127.0.0.1:50051
+SEEDS      ?= 1-200
+VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+TOOLS      := bin/tools
+
+# The binaries must run on any Linux of the architecture: static, without paths of the machine that built them.
+# The version comes from `git describe` alone, so that a checkout of another user builds too.
+BUILDFLAGS := -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test lint proto protocheck sim soak clean FORCE
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/server and bin/dlm (static)
+	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o bin/ ./cmd/server ./cmd/dlm
+
+run: build ## build and start the server: DATA=./data LISTEN=127.0.0.1:50051
+	exec ./bin/server --data '$(DATA)' --listen '$(LISTEN)'
+
+test: lint protocheck $(TOOLS)/testsum ## lint, protocheck and all tests (-race where goroutines are)
+	@GO='$(GO)' scripts/test '$(TOOLS)/testsum'
+
+lint: $(TOOLS)/gofumpt $(TOOLS)/staticcheck ## go vet, gofumpt, staticcheck
+	$(GO) vet ./...
+	@bad="$$($(TOOLS)/gofumpt -l .)"; if [ -n "$$bad" ]; then \
+		echo "gofumpt: these files are not formatted; run '$(TOOLS)/gofumpt -w' on them:"; echo "$$bad"; exit 1; fi
+	$(TOOLS)/staticcheck ./...
+
+proto: $(TOOLS)/buf ## check api/**/*.proto and generate the Go code from them
+	$(TOOLS)/buf lint
+	$(TOOLS)/buf generate
+	@scripts/protosums > api/proto.sums
+
+protocheck: ## fail if the generated code does not belong to the .proto files
+	@scripts/protosums | diff api/proto.sums - || \
+		{ echo "protocheck: .proto files, generator settings or generated code were changed alone; run 'make proto' and commit what it changes" >&2; exit 1; }
+
+sim: ## simulate seeds: SEEDS=A-B, or SEEDS=N for 1-N
+	@GO='$(GO)' scripts/soak '$(SEEDS)' 1
+
+soak: ## the same in two processes, for long ranges: SEEDS=10000
+	@GO='$(GO)' scripts/soak '$(SEEDS)' 2
+
+clean: ## remove bin/ (and never data/)
+	rm -rf bin
+
+# The tools are pinned in a module of their own, so that they stay out of the dependencies of what we ship.
+# Each is built only by the target that needs it: buf, the largest, only by `make proto`.
+$(TOOLS)/buf: tools/go.mod
+	$(GO) -C tools build -buildvcs=false -o ../$@ github.com/bufbuild/buf/cmd/buf
+$(TOOLS)/gofumpt: tools/go.mod
+	$(GO) -C tools build -buildvcs=false -o ../$@ mvdan.cc/gofumpt
+$(TOOLS)/staticcheck: tools/go.mod
+	$(GO) -C tools build -buildvcs=false -o ../$@ honnef.co/go/tools/cmd/staticcheck
+$(TOOLS)/testsum: tools/go.mod tools/testsum/main.go
+	$(GO) -C tools build -buildvcs=false -o ../$@ ./testsum
