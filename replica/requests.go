@@ -1,0 +1,228 @@
+package replica
+
+import (
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	dlmv1 "dlm/api/dlm/v1"
+)
+
+// identity is what makes two copies of a request the same request.
+type identity struct {
+	session, sequence uint64
+	key               string // of Open (session 0) and Attach (sequence 0)
+}
+
+func identityOf(r *dlmv1.Request) identity {
+	switch op := r.GetOp().(type) {
+	case *dlmv1.Request_Open:
+		return identity{key: string(op.Open.GetKey())}
+	case *dlmv1.Request_Attach:
+		return identity{session: r.GetSession(), key: string(op.Attach.GetKey())}
+	default:
+		return identity{session: r.GetSession(), sequence: r.GetSequence()}
+	}
+}
+
+// pending is a request that has no answer yet, and who asked.
+type pending struct {
+	id    identity
+	req   *dlmv1.Request
+	conns []uint64
+	since time.Duration // when it arrived
+	state pendingState
+	size  int
+}
+
+type pendingState int
+
+const (
+	waiting pendingState = iota // for the next batch
+	logged                      // in the batch on its way
+	queued                      // applied: an acquire in its lock's queue
+)
+
+// bulkBytes: requests larger than this wait in a line of their own, so that a large append never queues ahead of a keep-alive.
+const bulkBytes = 16 << 10
+
+// requestTable holds every request that has no answer yet.
+type requestTable struct {
+	open  map[identity]*pending
+	small []*pending // waiting, in order of arrival
+	bulk  []*pending // waiting and large, in order of arrival
+	eager int        // waiting requests that are not keep-alives
+	onWay int        // logged
+}
+
+func (t *requestTable) init() { t.open = map[identity]*pending{} }
+
+// unlogged counts what waits for the log or is on its way into it.
+func (t *requestTable) unlogged() int { return len(t.small) + len(t.bulk) + t.onWay }
+
+func lazy(r *dlmv1.Request) bool {
+	_, is := r.GetOp().(*dlmv1.Request_KeepAlive)
+	return is
+}
+
+func (t *requestTable) add(p *pending) {
+	t.open[p.id] = p
+	if p.size > bulkBytes {
+		t.bulk = append(t.bulk, p)
+	} else {
+		t.small = append(t.small, p)
+	}
+	if !lazy(p.req) {
+		t.eager++
+	}
+}
+
+// lazySince is when the oldest of the waiting keep-alives arrived, if nothing but keep-alives waits.
+func (t *requestTable) lazySince() (time.Duration, bool) {
+	if t.eager > 0 || len(t.small) == 0 {
+		return 0, false
+	}
+	return t.small[0].since, true
+}
+
+// ready says whether the waiting requests are worth a batch.
+func (t *requestTable) ready(now, delay time.Duration) bool {
+	if t.eager > 0 {
+		return true
+	}
+	since, ok := t.lazySince()
+	return ok && now >= since+delay
+}
+
+// take removes the requests of the next batch: at most about `limit` bytes, but at least one if any waits.
+func (t *requestTable) take(limit uint64) []*dlmv1.Request {
+	var out []*dlmv1.Request
+	var bytes uint64
+	fill := func(line []*pending) []*pending {
+		for i, p := range line {
+			if len(out) > 0 && bytes+uint64(p.size) > limit {
+				return slices.Clone(line[i:])
+			}
+			bytes += uint64(p.size)
+			p.state = logged
+			t.onWay++
+			if !lazy(p.req) {
+				t.eager--
+			}
+			out = append(out, p.req)
+		}
+		return nil
+	}
+	t.small = fill(t.small)
+	if len(t.small) == 0 {
+		t.bulk = fill(t.bulk)
+	}
+	return out
+}
+
+// Receive takes a frame that arrived on a connection; the clock was read after it arrived.
+func (n *Node) Receive(now time.Duration, id uint64, f *dlmv1.ClientFrame) {
+	n.observeClock(now)
+	if n.conns.live[id] == nil {
+		return
+	}
+	for _, r := range f.GetRequests() {
+		n.receiveRequest(id, r)
+	}
+	for _, r := range f.GetReads() {
+		n.receiveRead(id, r)
+	}
+}
+
+func (n *Node) receiveRequest(id uint64, r *dlmv1.Request) {
+	if a := n.core.Validate(r); a != nil {
+		n.conns.answer(id, a)
+		return
+	}
+	if reason, detail := n.closedFor(); reason != dlmv1.Reason_REASON_OK {
+		n.refuse(id, r, reason, detail)
+		return
+	}
+	key := identityOf(r)
+	if p := n.requests.open[key]; p != nil {
+		n.joinPending(id, r, p)
+		return
+	}
+	answer, notice := n.core.Lookup(r)
+	if answer != nil {
+		n.conns.answer(id, answer)
+		n.bindIfOpened(id, r, answer)
+		return
+	}
+	p := &pending{id: key, req: r, conns: []uint64{id}, since: n.now, size: proto.Size(r)}
+	if notice != nil {
+		// It waits in its lock's queue since before a restart, or since a connection that is gone.
+		p.state = queued
+		n.requests.open[key] = p
+		n.conns.notice(id, notice)
+		return
+	}
+	if reason, detail := n.overloaded(r); reason != dlmv1.Reason_REASON_OK {
+		n.refuse(id, r, reason, detail)
+		return
+	}
+	n.requests.add(p)
+}
+
+// joinPending adds an asker to a request that is being dealt with.
+func (n *Node) joinPending(id uint64, r *dlmv1.Request, p *pending) {
+	if !proto.Equal(&dlmv1.Request{Op: r.GetOp()}, &dlmv1.Request{Op: p.req.GetOp()}) {
+		n.refuse(id, r, dlmv1.Reason_REASON_SEQUENCE_REUSED, "another request with this identity is being dealt with")
+		return
+	}
+	p.conns = slices.DeleteFunc(p.conns, func(c uint64) bool { return n.conns.live[c] == nil || c == id })
+	p.conns = append(p.conns, id)
+	if p.state == queued {
+		if _, notice := n.core.Lookup(r); notice != nil {
+			n.conns.notice(id, notice)
+		}
+	}
+}
+
+// closedFor is the reason for which nothing is taken now, if there is one.
+func (n *Node) closedFor() (dlmv1.Reason, string) {
+	switch {
+	case n.stopped:
+		return dlmv1.Reason_REASON_UNAVAILABLE, "the server is stopping"
+	case !n.leading:
+		return dlmv1.Reason_REASON_NOT_LEADER, "this server does not lead"
+	}
+	return dlmv1.Reason_REASON_OK, ""
+}
+
+func (n *Node) overloaded(r *dlmv1.Request) (dlmv1.Reason, string) {
+	if n.requests.unlogged() >= n.cfg.MaxPending {
+		return dlmv1.Reason_REASON_OVERLOADED, "too many requests wait for the log"
+	}
+	if r.GetAppend() != nil && n.files.unwritten >= n.cfg.MaxFileBytes {
+		return dlmv1.Reason_REASON_OVERLOADED, "too many appended bytes wait for the disk"
+	}
+	return dlmv1.Reason_REASON_OK, ""
+}
+
+// refuse answers before the log: index 0, not the request's result.
+func (n *Node) refuse(id uint64, r *dlmv1.Request, reason dlmv1.Reason, detail string) {
+	a := &dlmv1.Answer{Session: r.GetSession(), Sequence: r.GetSequence(), Reason: reason, Detail: detail}
+	if key := identityOf(r).key; key != "" {
+		a.Key = []byte(key)
+	}
+	n.conns.answer(id, a)
+}
+
+// refuseAll refuses every request that has no answer, in order of identity.
+func (t *requestTable) refuseAll(n *Node, reason dlmv1.Reason, detail string) {
+	for _, id := range sortedIdentities(t.open) {
+		p := t.open[id]
+		for _, c := range p.conns {
+			n.refuse(c, p.req, reason, detail)
+		}
+	}
+	t.init()
+	t.small, t.bulk, t.eager, t.onWay = nil, nil, 0, 0
+}

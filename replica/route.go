@@ -1,0 +1,80 @@
+package replica
+
+import (
+	dlmv1 "dlm/api/dlm/v1"
+	"dlm/core"
+)
+
+// route sends what a batch brought forth to those who asked.
+func (n *Node) route(requests []*dlmv1.Request, out core.Output) {
+	for _, a := range out.Answers {
+		if p := n.requests.answered(a); p != nil {
+			n.deliver(p, a)
+		}
+	}
+	for _, r := range requests {
+		// What has no answer by now waits in its lock's queue.
+		if p := n.requests.open[identityOf(r)]; p != nil && p.state == logged {
+			p.state = queued
+			n.requests.onWay--
+		}
+	}
+	for _, m := range out.Notices {
+		n.routeNotice(m)
+	}
+}
+
+// answered finds and removes the request that the answer is for.
+func (t *requestTable) answered(a *dlmv1.Answer) *pending {
+	id := identity{session: a.GetSession(), sequence: a.GetSequence()}
+	if id.sequence == 0 {
+		// An open's answer names the session that it made, which its request could not.
+		id = identity{session: a.GetSession(), key: string(a.GetKey())}
+		if p := t.open[id]; p == nil || p.state == waiting {
+			id.session = 0
+		}
+	}
+	p := t.open[id]
+	if p == nil || p.state == waiting {
+		return nil
+	}
+	if p.state == logged {
+		t.onWay--
+	}
+	delete(t.open, id)
+	return p
+}
+
+func (n *Node) deliver(p *pending, a *dlmv1.Answer) {
+	for _, c := range p.conns {
+		n.conns.answer(c, a)
+	}
+	if len(p.conns) > 0 {
+		n.bindIfOpened(p.conns[len(p.conns)-1], p.req, a)
+	}
+	if p.req.GetClose() != nil {
+		delete(n.conns.bound, a.GetSession())
+	}
+}
+
+// bindIfOpened makes the connection that opened or attached a session the one for its notices.
+func (n *Node) bindIfOpened(id uint64, r *dlmv1.Request, a *dlmv1.Answer) {
+	if a.GetReason() == dlmv1.Reason_REASON_OK && (r.GetOpen() != nil || r.GetAttach() != nil) {
+		n.conns.bind(a.GetSession(), id)
+	}
+}
+
+func (n *Node) routeNotice(m *dlmv1.Notice) {
+	if m.GetKind() == dlmv1.Notice_KIND_QUEUED {
+		if p := n.requests.open[identity{session: m.GetSession(), sequence: m.GetSequence()}]; p != nil {
+			for _, c := range p.conns {
+				n.conns.notice(c, m)
+			}
+		}
+		return
+	}
+	n.conns.notice(n.conns.bound[m.GetSession()], m)
+	if m.GetKind() == dlmv1.Notice_KIND_SESSION_LOST {
+		delete(n.conns.bound, m.GetSession())
+	}
+}
