@@ -1,0 +1,227 @@
+package client
+
+import (
+	"context"
+	crand "crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"dlm/client/engine"
+)
+
+// closeGrace is how long Close tries to close the sessions that are still open.
+const closeGrace = time.Second
+
+// Client is a connection to a cluster that heals itself. Make one per process and share it.
+type Client struct {
+	log *slog.Logger
+	now func() time.Duration
+	net transport
+
+	// health is why nothing is connected; nil while something is, or nothing was tried yet.
+	health atomic.Pointer[error]
+
+	mu     sync.Mutex
+	inbox  []task
+	closed bool
+	// wake holds at most one token: "the inbox is not empty".
+	wake chan struct{}
+
+	closeOnce sync.Once
+	// ended is closed when the loop has ended and every call was answered.
+	ended chan struct{}
+	// conns counts the goroutines of connections.
+	conns sync.WaitGroup
+}
+
+// task is a piece of work for the loop; it must not block.
+type task func(l *loop, now time.Duration)
+
+// Dial makes a client of the cluster that addr ("host:port", or several with commas between) belongs to. It connects
+// when it is first needed and does not wait here: errors are about the arguments.
+func Dial(addr string, opts ...Option) (*Client, error) {
+	o := options{log: slog.New(slog.DiscardHandler), now: localClock}
+	for _, a := range strings.Split(addr, ",") {
+		if a = strings.TrimSpace(a); a != "" {
+			o.addrs = append(o.addrs, a)
+		}
+	}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if len(o.addrs) == 0 {
+		return nil, fmt.Errorf("client: %w: no server address", ErrInvalid)
+	}
+	if o.rng == nil {
+		var seed [32]byte
+		if _, err := crand.Read(seed[:]); err != nil {
+			return nil, fmt.Errorf("client: no randomness: %w", err)
+		}
+		o.rng = rand.NewChaCha8(seed)
+	}
+	net := o.transport
+	if net == nil {
+		var err error
+		if net, err = newGRPCTransport(o.addrs, o.grpc); err != nil {
+			return nil, err
+		}
+	}
+	o.engine.Servers = len(o.addrs)
+	c := &Client{log: o.log, now: o.now, net: net, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	go newLoop(c, engine.New(o.engine, o.rng)).run()
+	return c, nil
+}
+
+// Close tries for up to a second to close the sessions that are still open, then ends every goroutine and connection.
+// Calls that are under way end with ErrClosed. A second Close waits for the first.
+func (c *Client) Close() error {
+	c.closeOnce.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
+		defer cancel()
+		c.closeSessions(ctx)
+		c.mu.Lock()
+		c.closed = true
+		c.mu.Unlock()
+		c.signal()
+		<-c.ended
+		c.conns.Wait()
+		c.net.close()
+	})
+	<-c.ended
+	return nil
+}
+
+// closeSessions says goodbye, unless nobody would hear it.
+func (c *Client) closeSessions(ctx context.Context) {
+	var open []*Session
+	asked := make(chan struct{})
+	if !c.post(func(l *loop, _ time.Duration) {
+		for _, s := range l.sessions {
+			open = append(open, s)
+		}
+		close(asked)
+	}) {
+		return
+	}
+	<-asked
+	if c.health.Load() != nil {
+		return
+	}
+	var all sync.WaitGroup
+	for _, s := range open {
+		all.Go(func() { _ = s.Close(ctx) })
+	}
+	all.Wait()
+}
+
+// post hands the loop a task; false when the client is closed.
+func (c *Client) post(t task) bool {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return false
+	}
+	c.inbox = append(c.inbox, t)
+	c.mu.Unlock()
+	c.signal()
+	return true
+}
+
+func (c *Client) signal() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// ask runs t on the loop and waits for it; false when the client is closed.
+func (c *Client) ask(t task) bool {
+	done := make(chan struct{})
+	if !c.post(func(l *loop, now time.Duration) { t(l, now); close(done) }) {
+		return false
+	}
+	select {
+	case <-done:
+		return true
+	case <-c.ended:
+		// The loop runs every task that was posted before the end.
+		<-done
+		return true
+	}
+}
+
+// call is one call of the application that the engine works on.
+type call struct {
+	id   engine.Call
+	done chan engine.Completion
+	// then runs on the loop with the completion, before any later event. May be nil.
+	then func(l *loop, d engine.Completion)
+}
+
+// startFunc hands a call to the engine.
+type startFunc func(l *loop, now, deadline time.Duration) engine.Call
+
+// start begins a call without waiting for it.
+func (c *Client) start(ctx context.Context, begin startFunc, then func(*loop, engine.Completion)) (*call, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	k := &call{done: make(chan engine.Completion, 1), then: then}
+	due, hasDue := ctx.Deadline()
+	ok := c.post(func(l *loop, now time.Duration) {
+		var deadline time.Duration
+		if hasDue {
+			// 0 would mean "none".
+			deadline = max(now+time.Until(due), 1)
+		}
+		k.id = begin(l, now, deadline)
+		l.calls[k.id] = k
+	})
+	if !ok {
+		return nil, ErrClosed
+	}
+	return k, nil
+}
+
+// finish waits for a call. When ctx ends the call is abandoned, which the loop answers at once: so this never waits long
+// after ctx, and a success that crossed with the end of ctx is still seen here and not lost.
+func (c *Client) finish(ctx context.Context, k *call) engine.Completion {
+	select {
+	case d := <-k.done:
+		return d
+	case <-ctx.Done():
+	}
+	c.post(func(l *loop, now time.Duration) {
+		if l.calls[k.id] == k {
+			l.engine.Abandon(now, k.id)
+		}
+	})
+	return <-k.done
+}
+
+// do is start and finish, with the error put into words.
+func (c *Client) do(ctx context.Context, what string, begin startFunc, then func(*loop, engine.Completion)) (engine.Completion, error) {
+	k, err := c.start(ctx, begin, then)
+	if err != nil {
+		return engine.Completion{}, fmt.Errorf("client: %s: %w", what, err)
+	}
+	d := c.finish(ctx, k)
+	if d.Err != nil {
+		return d, c.callError(ctx, what, d.Err)
+	}
+	return d, nil
+}
+
+// lostOr returns the loss that err speaks of, or nil.
+func lostOr(err error) error {
+	if errors.Is(err, ErrLost) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,178 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	dlmv1 "dlm/api/dlm/v1"
+	"dlm/client/engine"
+)
+
+// Session is what the cluster knows this program by. It is kept alive in the background until it is closed or lost.
+type Session struct {
+	c       *Client
+	id      uint64
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	events  chan Event
+	dropped atomic.Uint64
+	// locks belongs to the loop.
+	locks map[lockKey]*Lock
+}
+
+type lockKey struct {
+	name  string
+	token uint64
+}
+
+// OpenSession begins a session.
+func (c *Client) OpenSession(ctx context.Context, opts ...SessionOption) (*Session, error) {
+	o, err := newSessionOptions(opts)
+	if err != nil {
+		return nil, err
+	}
+	return c.session(ctx, "open session", o, func(l *loop, now, deadline time.Duration) engine.Call {
+		return l.engine.OpenSession(now, deadline, o.SessionOptions)
+	})
+}
+
+// AttachSession takes over a session that another process opened. That process is fenced off: its calls fail with
+// ErrFenced, its waits are cancelled. The session's holds stay; Adopt gets at them.
+func (c *Client) AttachSession(ctx context.Context, id uint64, opts ...SessionOption) (*Session, error) {
+	o, err := newSessionOptions(opts)
+	if err != nil {
+		return nil, err
+	}
+	return c.session(ctx, fmt.Sprintf("attach session %d", id), o, func(l *loop, now, deadline time.Duration) engine.Call {
+		return l.engine.AttachSession(now, deadline, id)
+	})
+}
+
+func (c *Client) session(ctx context.Context, what string, o sessionOptions, begin startFunc) (*Session, error) {
+	s := &Session{c: c, events: make(chan Event, o.events), locks: map[lockKey]*Lock{}}
+	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	_, err := c.do(ctx, what, begin, func(l *loop, d engine.Completion) {
+		if d.Err == nil {
+			s.id = d.Session
+			l.sessions[s.id] = s
+			for _, h := range d.Answer.GetHolds() {
+				l.keep(newLock(s, h.GetLock(), h.GetMode(), h.GetToken()))
+			}
+		}
+	})
+	if err != nil {
+		s.cancel(err)
+		return nil, err
+	}
+	return s, nil
+}
+
+// ID names the session in the cluster. Never 0.
+func (s *Session) ID() uint64 { return s.id }
+
+// Context is done when the session is closed or lost; its cause says why.
+func (s *Session) Context() context.Context { return s.ctx }
+
+// Locks returns the locks that the session holds right now, after AttachSession those of the former process too.
+func (s *Session) Locks() []*Lock {
+	var locks []*Lock
+	s.c.ask(func(*loop, time.Duration) {
+		for _, lk := range s.locks {
+			locks = append(locks, lk)
+		}
+	})
+	return locks
+}
+
+// Lock acquires name, queueing for it as long as ctx and Wait allow. It fails with ErrWaitTimeout, with ErrLost (and why)
+// if the session ends meanwhile, or with the error of ctx; then nothing is left behind.
+func (s *Session) Lock(ctx context.Context, name string, opts ...LockOption) (*Lock, error) {
+	a, err := newAcquire(name, opts)
+	if err != nil {
+		return nil, err
+	}
+	mode := a.GetMode()
+	var lk *Lock
+	_, err = s.c.do(ctx, fmt.Sprintf("lock %q", name), func(l *loop, now, deadline time.Duration) engine.Call {
+		return l.engine.Lock(now, deadline, s.id, a)
+	}, func(l *loop, d engine.Completion) {
+		if d.Err == nil {
+			lk = newLock(s, name, mode, d.Answer.GetToken())
+			if l.sessions[s.id] != s {
+				// The session ended within the same flush.
+				lk.over.Store(true)
+				lk.cancel(context.Cause(s.ctx))
+				return
+			}
+			l.keep(lk)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return lk, nil
+}
+
+// TryLock is Lock without queueing: if the lock is taken or waited for it fails with ErrNotAcquired.
+func (s *Session) TryLock(ctx context.Context, name string, opts ...LockOption) (*Lock, error) {
+	return s.Lock(ctx, name, append(opts[:len(opts):len(opts)], Wait(0))...)
+}
+
+// Do runs f under a lock. The context of f ends when ctx does, and when the lock is lost; then its cause says why. Do
+// returns f's error; if the lock was lost meanwhile, also that (errors.Is finds both).
+func (s *Session) Do(ctx context.Context, name string, f func(ctx context.Context, l *Lock) error, opts ...LockOption) error {
+	lk, err := s.Lock(ctx, name, opts...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lk.unlockAfter(ctx) }() // also when f panics
+	inner, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(lk.ctx, func() { cancel(context.Cause(lk.ctx)) })
+	defer stop()
+	err = f(inner, lk)
+	if lost := lostOr(context.Cause(lk.ctx)); lost != nil {
+		if err == nil {
+			return fmt.Errorf("client: lock %q: %w", name, lost)
+		}
+		return fmt.Errorf("%w (lock %q: %w)", err, name, lost)
+	}
+	return err
+}
+
+// Close ends the session and releases all its locks. When ctx ends first, the closing goes on in the background while the
+// client lives; otherwise the session ends with its TTL.
+func (s *Session) Close(ctx context.Context) error {
+	k, err := s.c.start(context.WithoutCancel(ctx), func(l *loop, now, _ time.Duration) engine.Call {
+		// Before anything is sent: from here on nothing is held.
+		l.end(s, fmt.Errorf("%w: %w", ErrLost, ErrSessionClosed))
+		return l.engine.CloseSession(now, 0, s.id)
+	}, nil)
+	if err != nil {
+		return fmt.Errorf("client: close session %d: %w", s.id, err)
+	}
+	return s.c.await(ctx, fmt.Sprintf("close session %d", s.id), k)
+}
+
+// await waits for a call that goes on even if the caller does not wait for it.
+func (c *Client) await(ctx context.Context, what string, k *call) error {
+	select {
+	case d := <-k.done:
+		if d.Err != nil {
+			return fmt.Errorf("client: %s: %w", what, d.Err)
+		}
+		return nil
+	case <-ctx.Done():
+		return c.callError(ctx, what, engine.ErrAbandoned)
+	}
+}
+
+// op makes one logged request of the session.
+func (s *Session) op(ctx context.Context, what string, r *dlmv1.Request) (*dlmv1.Answer, error) {
+	d, err := s.c.do(ctx, what, func(l *loop, now, deadline time.Duration) engine.Call {
+		return l.engine.Do(now, deadline, s.id, r)
+	}, nil)
+	return d.Answer, err
+}
