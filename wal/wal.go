@@ -1,4 +1,3 @@
-// Package wal keeps a replica's log, snapshots and data files.
 package wal
 
 import (
@@ -6,73 +5,95 @@ import (
 	"fmt"
 
 	"go.etcd.io/raft/v3/raftpb"
-
-	"dlm/wal/vfs"
 )
 
-// ErrBroken is what every call returns after a write or a sync has failed.
-var ErrBroken = errors.New("wal: the store is broken")
+// Sentinels; what is returned wraps them with the details.
+var (
+	// ErrBroken is what every call returns after one has failed to write or
+	// to sync: nobody knows what the disk holds, so the process has to stop
+	// and Open to look.
+	ErrBroken = errors.New("wal: the store is broken")
+	// ErrNoStore: Open found no snapshot.
+	ErrNoStore = errors.New("wal: there is no store")
+	// ErrVersion: a file was written by another version of this package. It
+	// is whole, and this program cannot read it.
+	ErrVersion = errors.New("wal: unknown format version")
+	// ErrUse: the caller broke the contract (an index out of order, a gap in
+	// a file, a cut that no snapshot covers).
+	ErrUse = errors.New("wal: wrong use")
+)
 
+// Identity says whose store it is. It stands in every file's header, so that
+// a file that was copied from elsewhere is not taken for one's own.
 type Identity struct {
 	ClusterID [16]byte
 	MemberID  uint64
 }
 
+// Snapshot is the state after the log entry Index of term Term.
 type Snapshot struct {
 	Index, Term uint64
-	Voters      []uint64
-	Data        []byte
+	Voters      []uint64 // at most maxVoters
+	Data        []byte   // opaque; its length is bounded by memory only
 }
 
-type Options struct{ SegmentBytes int64 }
+// Options adjusts a Store. The zero value is good for production.
+type Options struct {
+	// SegmentBytes is the length of a segment, zero-filled ahead. Default
+	// 64 MiB, simulation 16 KiB; at least minSegmentBytes, rounded up to
+	// whole sectors. A batch that does not fit gets a longer segment.
+	SegmentBytes int64
+}
 
+const (
+	defaultSegmentBytes = 64 << 20
+	minSegmentBytes     = 4 << 10
+	maxVoters           = 1 << 10
+)
+
+// DamageError says that the disk does not hold what was durable, or holds
+// something else. Nothing was changed and nothing of it was used.
 type DamageError struct {
-	File   string
-	Offset int64
+	File   string // path, as given to the file system
+	Offset int64  // bytes from its start
 	Why    string
-	Advice string
+	Advice string // what an operator can do
 }
 
 func (e *DamageError) Error() string {
-	return fmt.Sprintf("wal: damage in %s at offset %d: %s; %s", e.File, e.Offset, e.Why, e.Advice)
+	return fmt.Sprintf("wal: %s is damaged at offset %d: %s; %s", e.File, e.Offset, e.Why, e.Advice)
 }
 
-type Report struct {
-	Segments, Frames, Entries int
-	TornBytes                 int64
+const (
+	adviceRestore = "restore this server's data directory from a backup, or wipe it and let the server join anew"
+	adviceCheck   = "check the disk; " + adviceRestore
+)
+
+func damaged(file string, offset int64, format string, args ...any) error {
+	return &DamageError{File: file, Offset: offset, Why: fmt.Sprintf(format, args...), Advice: adviceCheck}
 }
 
+// Recovered is what Open found; all of it is durable.
 type Recovered struct {
 	Identity  Identity
 	Snapshot  Snapshot
-	HardState *raftpb.HardState
-	Entries   []*raftpb.Entry
+	HardState *raftpb.HardState // never nil; its commit is in [Snapshot.Index, last index]
+	Entries   []*raftpb.Entry   // consecutive, from Snapshot.Index+1
 	Report    Report
 }
 
+// Report is for the operator: how the last run ended.
+type Report struct {
+	Segments    int   // read
+	Frames      int   // read
+	Entries     int   // recovered, after the snapshot
+	Overwritten int   // entries that raft replaced or that the snapshot covers
+	TornBytes   int64 // of a batch that was being written; left behind
+	Sealed      bool  // the last run ended with Seal
+}
+
+// Batch is what becomes durable together.
 type Batch struct {
-	HardState *raftpb.HardState
-	Entries   []*raftpb.Entry
+	HardState *raftpb.HardState // nil: unchanged
+	Entries   []*raftpb.Entry   // consecutive; the first may overwrite a suffix
 }
-
-type Store struct{}
-
-var errTODO = errors.New("wal: not yet")
-
-func Create(fs vfs.FS, dir string, id Identity, snap Snapshot) error { return errTODO }
-func Exists(fs vfs.FS, dir string) (bool, error)                     { return false, errTODO }
-func Open(fs vfs.FS, dir string, opt Options) (*Store, *Recovered, error) {
-	return nil, nil, errTODO
-}
-func (s *Store) Append(b Batch) error                                { return errTODO }
-func (s *Store) Cut(index uint64) error                              { return errTODO }
-func (s *Store) Seal() error                                         { return errTODO }
-func (s *Store) SaveSnapshot(sn Snapshot) error                      { return errTODO }
-func (s *Store) WriteFile(id, offset uint64, data []byte) error      { return errTODO }
-func (s *Store) SyncFiles() error                                    { return errTODO }
-func (s *Store) RecoverFile(id, length uint64, tailCRC uint32) error { return errTODO }
-func (s *Store) Close() error                                        { return errTODO }
-func (s *Store) ReadFile(id, length uint64, tailCRC uint32, offset, n uint64) ([]byte, error) {
-	return nil, errTODO
-}
-func (s *Store) CollectFiles(below uint64, live func(id uint64) bool) error { return errTODO }

@@ -31,6 +31,7 @@ type Disk struct {
 	budget    int
 	failSync  int
 	failWrite int
+	stopped   bool // the budget has run out and somebody has noticed
 }
 
 // New returns an empty disk that draws its chance from rng.
@@ -64,6 +65,7 @@ func (d *Disk) FailWrite(n int) { d.failWrite = n }
 func (d *Disk) Crash() {
 	d.epoch++
 	d.budget, d.failSync, d.failWrite = -1, -1, -1
+	d.stopped = false
 }
 
 // PowerCut is a crash that also takes what was not synced.
@@ -102,6 +104,7 @@ func (d *Disk) chance() bool { return d.below(2) == 0 }
 // alive is asked before reading operations.
 func (d *Disk) alive() error {
 	if d.budget == 0 {
+		d.stopped = true
 		return ErrStopped
 	}
 	return nil
@@ -109,8 +112,8 @@ func (d *Disk) alive() error {
 
 // change is asked before changing operations, and counts them.
 func (d *Disk) change() error {
-	if d.budget == 0 {
-		return ErrStopped
+	if err := d.alive(); err != nil {
+		return err
 	}
 	if d.budget > 0 {
 		d.budget--
