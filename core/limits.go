@@ -1,0 +1,89 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	dlmv1 "dlm/api/dlm/v1"
+)
+
+// ErrLimits is wrapped by errors about a set of limits.
+var ErrLimits = errors.New("core: bad limits")
+
+const (
+	day       = 24 * time.Hour
+	century   = 100 * 365 * day // bounds every duration: stamp + duration stays far from the end of uint64
+	someCount = 1 << 32
+)
+
+// limitField is one field of Limits, with its default and what it may be set to.
+type limitField struct {
+	name          string
+	of            func(*dlmv1.Limits) *uint64
+	value         uint64 // the default
+	least, utmost uint64
+}
+
+// limitFields are the fields of Limits in the order of their numbers, which is also that of the snapshot.
+var limitFields = []limitField{
+	{"sessions", func(l *dlmv1.Limits) *uint64 { return &l.Sessions }, 1 << 20, 1, someCount},
+	{"locks", func(l *dlmv1.Limits) *uint64 { return &l.Locks }, 1 << 22, 1, someCount},
+	{"holds_per_session", func(l *dlmv1.Limits) *uint64 { return &l.HoldsPerSession }, 1 << 20, 1, someCount},
+	{"waiters_per_lock", func(l *dlmv1.Limits) *uint64 { return &l.WaitersPerLock }, 1 << 16, 1, someCount},
+	{"window", func(l *dlmv1.Limits) *uint64 { return &l.Window }, 1024, 1, maxWindow},
+	{"name_bytes", func(l *dlmv1.Limits) *uint64 { return &l.NameBytes }, 255, 1, 4096},
+	{"value_bytes", func(l *dlmv1.Limits) *uint64 { return &l.ValueBytes }, 4096, 1, 1 << 20},
+	{"text_bytes", func(l *dlmv1.Limits) *uint64 { return &l.TextBytes }, 256, 1, 1 << 16},
+	{"append_bytes", func(l *dlmv1.Limits) *uint64 { return &l.AppendBytes }, 1 << 20, 1, 1 << 26},
+	{"files", func(l *dlmv1.Limits) *uint64 { return &l.Files }, 1 << 20, 1, someCount},
+	{"file_bytes", func(l *dlmv1.Limits) *uint64 { return &l.FileBytes }, 1 << 40, 1, 1 << 56},
+	{"default_ttl_nanos", func(l *dlmv1.Limits) *uint64 { return &l.DefaultTtlNanos }, uint64(30 * time.Second), 1, uint64(century)},
+	{"min_ttl_nanos", func(l *dlmv1.Limits) *uint64 { return &l.MinTtlNanos }, uint64(500 * time.Millisecond), 1, uint64(century)},
+	{"max_ttl_nanos", func(l *dlmv1.Limits) *uint64 { return &l.MaxTtlNanos }, uint64(day), 1, uint64(century)},
+	{"max_wait_nanos", func(l *dlmv1.Limits) *uint64 { return &l.MaxWaitNanos }, uint64(365 * day), 1, uint64(century)},
+	{"max_hold_limit_nanos", func(l *dlmv1.Limits) *uint64 { return &l.MaxHoldLimitNanos }, uint64(365 * day), 1, uint64(century)},
+	{"max_lock_delay_nanos", func(l *dlmv1.Limits) *uint64 { return &l.MaxLockDelayNanos }, uint64(time.Hour), 1, uint64(century)},
+	{"drift_ppm", func(l *dlmv1.Limits) *uint64 { return &l.DriftPpm }, 10_000, 1, 500_000},
+}
+
+// DefaultLimits are the limits of a cluster that asks for none.
+func DefaultLimits() *dlmv1.Limits {
+	l := new(dlmv1.Limits)
+	for _, f := range limitFields {
+		*f.of(l) = f.value
+	}
+	return l
+}
+
+// mergeLimits returns a copy of base in which the fields of change that are not 0 replace the present ones.
+func mergeLimits(base, change *dlmv1.Limits) *dlmv1.Limits {
+	l := new(dlmv1.Limits)
+	for _, f := range limitFields {
+		*f.of(l) = *f.of(base)
+		if change != nil && *f.of(change) != 0 {
+			*f.of(l) = *f.of(change)
+		}
+	}
+	return l
+}
+
+// checkLimits says whether a complete set of limits makes sense.
+func checkLimits(l *dlmv1.Limits) error {
+	for _, f := range limitFields {
+		if v := *f.of(l); v < f.least || v > f.utmost {
+			return fmt.Errorf("%w: %s is %d, allowed are %d to %d", ErrLimits, f.name, v, f.least, f.utmost)
+		}
+	}
+	if l.DefaultTtlNanos < l.MinTtlNanos || l.DefaultTtlNanos > l.MaxTtlNanos {
+		return fmt.Errorf("%w: default_ttl_nanos is %d, outside min_ttl_nanos %d to max_ttl_nanos %d",
+			ErrLimits, l.DefaultTtlNanos, l.MinTtlNanos, l.MaxTtlNanos)
+	}
+	return nil
+}
+
+// setLimits replaces limits. What exceeds a lowered limit already stays; nothing new is let in until there is room.
+func (c *Core) setLimits(s *session, seq uint64, op *dlmv1.SetLimits) *dlmv1.Answer {
+	c.limits = mergeLimits(c.limits, op.GetLimits())
+	return c.reply(s, seq, dlmv1.Reason_REASON_OK)
+}
