@@ -144,6 +144,10 @@ func (n *Node) receiveRequest(id uint64, r *dlmv1.Request) {
 		n.refuse(id, r, reason, detail)
 		return
 	}
+	if a := n.fenced(r); a != nil {
+		n.conns.answer(id, a)
+		return
+	}
 	key := identityOf(r)
 	if p := n.requests.open[key]; p != nil {
 		n.joinPending(id, r, p)
@@ -170,8 +174,26 @@ func (n *Node) receiveRequest(id uint64, r *dlmv1.Request) {
 	n.requests.add(p)
 }
 
+// fenced answers a request of an instance that the applied log has fenced off already. That is for good (instances only
+// grow), so the answer is final and needs no log entry; and what such an instance still sends cannot get into the way
+// of the new one's requests, which use the same sequences.
+func (n *Node) fenced(r *dlmv1.Request) *dlmv1.Answer {
+	current, ok := n.core.SessionInstance(r.GetSession())
+	if !ok || r.GetSequence() == 0 || r.GetInstance() >= current {
+		return nil
+	}
+	return &dlmv1.Answer{
+		Session: r.GetSession(), Sequence: r.GetSequence(), Index: n.applied, Stamp: n.core.Now(),
+		Reason: dlmv1.Reason_REASON_INSTANCE_FENCED, Detail: "another instance of the session has attached", Instance: current,
+	}
+}
+
 // joinPending adds an asker to a request that is being dealt with.
 func (n *Node) joinPending(id uint64, r *dlmv1.Request, p *pending) {
+	if r.GetInstance() != p.req.GetInstance() {
+		n.refuse(id, r, dlmv1.Reason_REASON_OVERLOADED, "a request of the former instance with this sequence is being dealt with")
+		return
+	}
 	if !proto.Equal(&dlmv1.Request{Op: r.GetOp()}, &dlmv1.Request{Op: p.req.GetOp()}) {
 		n.refuse(id, r, dlmv1.Reason_REASON_SEQUENCE_REUSED, "another request with this identity is being dealt with")
 		return
