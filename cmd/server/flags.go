@@ -1,0 +1,209 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	dlmv1 "dlm/api/dlm/v1"
+	"dlm/grpcserver"
+)
+
+// lookupEnv is os.LookupEnv.
+type lookupEnv func(name string) (string, bool)
+
+// settings are the flags' values.
+type settings struct {
+	listen        string
+	data          string
+	lockTimeout   time.Duration
+	logFormat     string
+	logLevel      slog.Level
+	snapshotBytes uint64
+}
+
+// newCommand is the command line. Errors of it wrap errUsage.
+func newCommand(env lookupEnv) *cobra.Command {
+	s := settings{}
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "A distributed lock manager's server, with embedded storage",
+		Long: "server runs the lock manager on one address with its storage in one directory.\n" +
+			"SIGTERM and SIGINT stop it gracefully; nothing that was acknowledged is ever lost.\n\n" +
+			"Each flag can also be given as an environment variable: --lock-timeout is\n" +
+			"DLM_SERVER_LOCK_TIMEOUT. The flag wins.",
+		Version:       version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("%w: unexpected argument %q", errUsage, args[0])
+			}
+			return nil
+		},
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnv(cmd.Flags(), env) },
+	}
+	cmd.CompletionOptions.DisableDefaultCmd = true
+	cmd.SetVersionTemplate("server {{.Version}}\n")
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	})
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&s.listen, "listen", "127.0.0.1:50051", "address to serve on")
+	f.StringVar(&s.data, "data", "./data", "data directory; made if it is missing")
+	f.DurationVar(&s.lockTimeout, "lock-timeout", 30*time.Second,
+		"how long a session and its locks outlive the last sign of life of\ntheir client, if it asks for nothing else; for a new data directory")
+	f.Var(oneOf{&s.logFormat, []string{"text", "json"}}, "log-format", "text or json")
+	f.Lookup("log-format").DefValue, s.logFormat = "text", "text"
+	f.Var(level{&s.logLevel}, "log-level", "debug, info, warn or error")
+	s.snapshotBytes = 64 << 20
+	f.Var(size{&s.snapshotBytes}, "snapshot-bytes", "how much log to write between snapshots, such as 16MiB")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		o, err := s.options(f.Changed("lock-timeout"))
+		if err != nil {
+			return err
+		}
+		return serve(cmd.Context(), o, s.listen, s.logger(cmd.ErrOrStderr()))
+	}
+	return cmd
+}
+
+// fromEnv sets the flags that were not given from their variables.
+func fromEnv(flags *pflag.FlagSet, env lookupEnv) error {
+	var err error
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := envName(f.Name)
+		value, ok := env(name)
+		if !ok || f.Changed || err != nil || f.Name == "help" || f.Name == "version" {
+			return
+		}
+		if e := flags.Set(f.Name, value); e != nil {
+			err = fmt.Errorf("%w: variable %s: %w", errUsage, name, e)
+		}
+	})
+	return err
+}
+
+func envName(flag string) string {
+	return "DLM_SERVER_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// options checks what the flags' types could not. The lock timeout counts as asked for only if somebody did.
+func (s settings) options(timeoutGiven bool) (grpcserver.Options, error) {
+	o := grpcserver.Options{Dir: s.data, Version: version, SnapshotBytes: s.snapshotBytes}
+	if s.lockTimeout <= 0 {
+		return o, fmt.Errorf("%w: --lock-timeout must be positive, got %v", errUsage, s.lockTimeout)
+	}
+	if timeoutGiven {
+		o.Limits = &dlmv1.Limits{DefaultTtlNanos: uint64(s.lockTimeout)}
+	}
+	_, port, err := net.SplitHostPort(s.listen)
+	if err != nil {
+		return o, fmt.Errorf("%w: --listen must be HOST:PORT, such as 127.0.0.1:50051: %w", errUsage, err)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return o, fmt.Errorf("%w: --listen: the port must be a number from 0 to %d, got %q", errUsage, n, port)
+	}
+	if err := o.Validate(); err != nil {
+		return o, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	return o, nil
+}
+
+func (s settings) logger(w io.Writer) *slog.Logger {
+	o := &slog.HandlerOptions{Level: s.logLevel}
+	if s.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// oneOf is a flag with a few values.
+type oneOf struct {
+	to      *string
+	allowed []string
+}
+
+func (v oneOf) String() string {
+	if v.to == nil {
+		return ""
+	}
+	return *v.to
+}
+func (oneOf) Type() string { return "string" }
+
+func (v oneOf) Set(text string) error {
+	for _, a := range v.allowed {
+		if text == a {
+			*v.to = text
+			return nil
+		}
+	}
+	return fmt.Errorf("must be %s", strings.Join(v.allowed, " or "))
+}
+
+// level is a flag for the least important lines to log.
+type level struct{ to *slog.Level }
+
+func (v level) String() string {
+	if v.to == nil {
+		return ""
+	}
+	return strings.ToLower(v.to.String())
+}
+func (level) Type() string { return "string" }
+
+func (v level) Set(text string) error {
+	for _, l := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
+		if text == strings.ToLower(l.String()) {
+			*v.to = l
+			return nil
+		}
+	}
+	return fmt.Errorf("must be debug, info, warn or error")
+}
+
+// size is a flag for a number of bytes, with or without a binary unit.
+type size struct{ to *uint64 }
+
+var units = []struct {
+	name  string
+	shift int
+}{{"KiB", 10}, {"MiB", 20}, {"GiB", 30}}
+
+func (v size) String() string {
+	if v.to == nil {
+		return ""
+	}
+	for i := len(units) - 1; i >= 0; i-- {
+		if n := *v.to >> units[i].shift; n > 0 && n<<units[i].shift == *v.to {
+			return fmt.Sprintf("%d%s", n, units[i].name)
+		}
+	}
+	return strconv.FormatUint(*v.to, 10)
+}
+func (size) Type() string { return "bytes" }
+
+func (v size) Set(text string) error {
+	number, shift := text, 0
+	for _, u := range units {
+		if n, ok := strings.CutSuffix(text, u.name); ok {
+			number, shift = n, u.shift
+		}
+	}
+	n, err := strconv.ParseUint(number, 10, 64)
+	if err != nil || n > math.MaxInt64>>shift {
+		return fmt.Errorf("must be a number of bytes, such as 65536, 64KiB, 16MiB or 1GiB")
+	}
+	*v.to = n << shift
+	return nil
+}

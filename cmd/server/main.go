@@ -1,0 +1,84 @@
+// Command server runs one member of the lock manager, with its storage in a local directory.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"dlm/grpcserver"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// Exit codes.
+const (
+	exitFailed = 1 // it could not start, or had to stop
+	exitUsage  = 2 // a flag or a DLM_SERVER_ variable is wrong; nothing was touched
+)
+
+func main() {
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	// After the first signal the second one kills, as is usual.
+	context.AfterFunc(ctx, cancel)
+	os.Exit(run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr))
+}
+
+// errUsage marks errors of whoever typed the command line.
+var errUsage = errors.New("usage")
+
+// run is main with everything that it touches passed in.
+func run(ctx context.Context, args []string, env lookupEnv, stdout, stderr io.Writer) int {
+	cmd := newCommand(env)
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	err := cmd.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errUsage):
+		fmt.Fprintf(stderr, "server: %v\nRun 'server --help' for the flags.\n", err)
+		return exitUsage
+	default:
+		fmt.Fprintf(stderr, "server: %v\n", err)
+		return exitFailed
+	}
+}
+
+// serve runs until the context ends.
+func serve(ctx context.Context, o grpcserver.Options, address string, logger *slog.Logger) error {
+	o.Logger = logger
+	listener, err := listen(ctx, address)
+	if err != nil {
+		return err
+	}
+	o.Listener = listener
+	s, err := grpcserver.Open(o)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer context.AfterFunc(ctx, s.Stop)()
+	return s.Serve()
+}
+
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("cannot listen on %s: something else listens there already; choose another address with --listen", address)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("cannot listen on %s: not allowed; ports below 1024 are for root", address)
+	case err != nil:
+		return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
+	}
+	return listener, nil
+}

@@ -1,0 +1,209 @@
+package grpcserver
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/protobuf/proto"
+
+	dlmv1 "dlm/api/dlm/v1"
+)
+
+// peer is the far end of a connection as the node goroutine sees it. None of its methods blocks.
+type peer interface {
+	// deliver hands a frame over. False: the peer has had its last frame, the connection is over for the node.
+	deliver(f *dlmv1.ServerFrame) bool
+	// finish ends the connection with a status, once what was delivered is sent.
+	finish(err error)
+	// abort ends it at once.
+	abort(err error)
+}
+
+// sendBytes is about how large a frame may grow when frames are put together. One frame may always be larger by itself.
+const sendBytes = 1 << 20
+
+// outbox holds the frames that wait to be sent on one stream.
+type outbox struct {
+	share *outboxes
+	wake  chan struct{} // holds a token when something changed that the writer wants to know
+	done  chan struct{} // closed when the stream is to end
+	owed  atomic.Int64  // requests and reads taken and not yet answered, about (copies are answered once)
+
+	mu       sync.Mutex
+	frames   []sized
+	bytes    int64
+	lastErr  error // the status, once finishing or done
+	finishes bool
+	ended    bool
+	// The client sends nothing more.
+	halfClosed bool
+}
+
+type sized struct {
+	frame *dlmv1.ServerFrame
+	bytes int64
+}
+
+// outboxes is what all streams share.
+type outboxes struct {
+	perStream int64
+	total     int64
+	streams   atomic.Int64
+	bytes     atomic.Int64
+}
+
+// limit is how much one stream may have waiting now: everybody gets an equal share once memory is short.
+func (o *outboxes) limit() int64 {
+	if o.bytes.Load() < o.total {
+		return o.perStream
+	}
+	return min(o.perStream, o.total/max(o.streams.Load(), 1))
+}
+
+func newOutbox(share *outboxes) *outbox {
+	return &outbox{share: share, wake: make(chan struct{}, 1), done: make(chan struct{})}
+}
+
+func (o *outbox) signal() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// deliver queues a frame. A stream whose client has not read what waits already is ended: one frame is always taken,
+// however large.
+func (o *outbox) deliver(f *dlmv1.ServerFrame) bool {
+	size := int64(proto.Size(f))
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ended || o.finishes {
+		return false
+	}
+	if o.bytes > 0 && o.bytes+size > o.share.limit() {
+		o.endLocked(errNotReading)
+		return false
+	}
+	o.frames = append(o.frames, sized{f, size})
+	o.bytes += size
+	o.share.bytes.Add(size)
+	o.signal()
+	return true
+}
+
+func (o *outbox) finish(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ended || o.finishes {
+		return
+	}
+	o.finishes, o.lastErr = true, err
+	o.signal()
+}
+
+func (o *outbox) abort(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.endLocked(err)
+}
+
+func (o *outbox) endLocked(err error) {
+	if o.ended {
+		return
+	}
+	o.ended, o.lastErr = true, err
+	o.share.bytes.Add(-o.bytes)
+	o.frames, o.bytes = nil, 0
+	close(o.done)
+}
+
+// err is the status to end the stream with.
+func (o *outbox) err() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.lastErr
+}
+
+// next returns everything that can be sent as one frame, nil if nothing waits. With the last frame of a finishing stream sent, it
+// ends the stream.
+func (o *outbox) next() *dlmv1.ServerFrame {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.frames) == 0 {
+		if o.finishes {
+			o.endLocked(o.lastErr)
+		}
+		return nil
+	}
+	n, size := 1, o.frames[0].bytes
+	for n < len(o.frames) && size+o.frames[n].bytes <= sendBytes && o.frames[0].frame.GetHello() == nil {
+		size += o.frames[n].bytes
+		n++
+	}
+	f := merge(o.frames[:n])
+	o.frames = o.frames[n:]
+	if len(o.frames) == 0 {
+		o.frames = nil
+	}
+	o.bytes -= size
+	o.share.bytes.Add(-size)
+	return f
+}
+
+// merge puts frames together. Those it is given may belong to nobody else; the answers in them are shared and only read.
+func merge(frames []sized) *dlmv1.ServerFrame {
+	f := frames[0].frame
+	for _, more := range frames[1:] {
+		f.Answers = append(f.Answers, more.frame.GetAnswers()...)
+		f.Reads = append(f.Reads, more.frame.GetReads()...)
+		f.Notices = append(f.Notices, more.frame.GetNotices()...)
+	}
+	return f
+}
+
+// reply is the peer of a unary call: it takes one frame.
+type reply struct {
+	frame chan *dlmv1.ServerFrame // holds one
+	err   chan error              // holds one
+}
+
+func newReply() *reply {
+	return &reply{frame: make(chan *dlmv1.ServerFrame, 1), err: make(chan error, 1)}
+}
+
+func (r *reply) deliver(f *dlmv1.ServerFrame) bool {
+	select {
+	case r.frame <- f:
+	default:
+	}
+	return false
+}
+
+func (r *reply) finish(err error) { r.abort(err) }
+
+func (r *reply) abort(err error) {
+	select {
+	case r.err <- err:
+	default:
+	}
+}
+
+// halfClose is told that the client sends nothing more: the stream ends when it owes no more answers.
+func (o *outbox) halfClose() {
+	o.mu.Lock()
+	o.halfClosed = true
+	o.mu.Unlock()
+	o.answered(0)
+}
+
+// answered counts what was sent.
+func (o *outbox) answered(n int64) {
+	if o.owed.Add(-n) > 0 {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.halfClosed && len(o.frames) == 0 {
+		o.endLocked(nil)
+	}
+}

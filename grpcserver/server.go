@@ -1,0 +1,174 @@
+package grpcserver
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"dlm/api/dlm/v1/dlmv1grpc"
+	"dlm/replica"
+)
+
+// ErrStopTimeout says that a graceful stop took too long and was cut short.
+var ErrStopTimeout = errors.New("grpcserver: the stop took too long")
+
+// Keepalive: a peer that is gone without a word is noticed after about half a minute, and its streams end. Sessions do not hang on
+// that: they end by their own deadlines.
+const (
+	pingAfter   = 20 * time.Second
+	pingTimeout = 10 * time.Second
+	// How often a client may ping. gRPC's default of 5 minutes would be of no use to leases.
+	minPing = 5 * time.Second
+)
+
+// Server is one running member. Its methods may be called by any goroutine.
+type Server struct {
+	opts     Options
+	opened   time.Duration // clock reading when Open began
+	storage  *storage
+	loop     *nodeLoop
+	inbox    *inbox
+	grpc     *grpc.Server
+	share    outboxes
+	calls    atomic.Int64
+	lastConn atomic.Uint64
+	running  sync.WaitGroup // goroutines of streams, and of the disk
+
+	stop     chan struct{} // closed by Stop
+	stopOnce sync.Once
+	started  atomic.Bool
+	done     chan struct{} // closed when Serve has returned, or Stop has closed a server that never served
+}
+
+// Open recovers the data directory, or creates it, and prepares to serve. Errors are ErrOptions, osfs.ErrLocked,
+// *wal.DamageError, replica.ErrUnknownEntry, or the file system's.
+func Open(o Options) (*Server, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	opened := o.Clock()
+	st, err := openStorage(o)
+	if err != nil {
+		return nil, err
+	}
+	node, err := replica.Start(replica.Config{
+		MemberID:      st.recovered.Identity.MemberID,
+		Version:       o.Version,
+		SnapshotBytes: o.SnapshotBytes,
+	}, st.recovered, o.Clock())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("grpcserver: the data directory %s: %w", o.Dir, err), st.close())
+	}
+	s := &Server{opts: o, opened: opened, storage: st, stop: make(chan struct{}), done: make(chan struct{})}
+	s.share.perStream, s.share.total = o.OutboxBytes, o.OutboxesBytes
+	s.inbox = newInbox(o.InboxBytes)
+	s.loop = &nodeLoop{
+		node: node, clock: o.Clock, inbox: s.inbox, health: health.NewServer(), ready: make(chan struct{}),
+		logs: make(chan *replica.LogTask, 1), files: make(chan *replica.FileTask, 1), peers: map[uint64]peer{},
+	}
+	s.grpc = newGRPC(s)
+	s.warnIgnored(node)
+	return s, nil
+}
+
+func newGRPC(s *Server) *grpc.Server {
+	g := grpc.NewServer(
+		grpc.MaxRecvMsgSize(maxMessageBytes),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
+		grpc.WaitForHandlers(true),
+	)
+	dlmv1grpc.RegisterLocksServer(g, service{Server: s})
+	healthpb.RegisterHealthServer(g, s.loop.health)
+	setHealth(s.loop.health, false)
+	reflection.Register(g)
+	return g
+}
+
+// warnIgnored says which of the limits that were asked for are not the cluster's.
+func (s *Server) warnIgnored(node *replica.Node) {
+	asked, have := s.opts.Limits.GetDefaultTtlNanos(), node.Core().Limits().GetDefaultTtlNanos()
+	if !s.storage.created && asked != 0 && asked != have {
+		s.opts.Logger.Warn("the lock timeout is ignored: the data directory holds a cluster that has its own",
+			"ignored", time.Duration(asked), "in_force", time.Duration(have), "dir", s.opts.Dir)
+	}
+}
+
+// Serve runs until Stop, and returns nil then, or until a fatal error. It may be called once.
+func (s *Server) Serve() error {
+	if s.opts.Listener == nil {
+		return fmt.Errorf("%w: a listener is needed", ErrOptions)
+	}
+	if !s.started.CompareAndSwap(false, true) {
+		return errors.New("grpcserver: Serve was called before")
+	}
+	defer close(s.done)
+
+	s.running.Go(func() { runLogs(s.storage.store, s.loop.logs, s.inbox) })
+	s.running.Go(func() { runFiles(s.storage.store, s.loop.files, s.inbox) })
+	node := make(chan error, 1)
+	go func() { node <- s.loop.run() }()
+
+	select {
+	case <-s.loop.ready:
+		s.sayServing()
+	case <-s.stop:
+	case err := <-node:
+		return s.fail(err)
+	}
+	accept := make(chan error, 1)
+	go func() { accept <- s.grpc.Serve(s.opts.Listener) }()
+
+	select {
+	case <-s.stop:
+		return s.shutdown(node)
+	case err := <-node:
+		return s.fail(err)
+	case err := <-accept:
+		return errors.Join(fmt.Errorf("grpcserver: the listener: %w", err), s.shutdown(node))
+	}
+}
+
+// sayServing is the line that tells what was found at the start.
+func (s *Server) sayServing() {
+	r := s.storage.recovered
+	s.opts.Logger.Info("serving",
+		"address", s.opts.Listener.Addr().String(),
+		"dir", s.opts.Dir,
+		"created", s.storage.created,
+		"cluster", fmt.Sprintf("%x", r.Identity.ClusterID),
+		"member", fmt.Sprintf("%x", r.Identity.MemberID),
+		"snapshot_index", r.Snapshot.Index,
+		"snapshot_bytes", len(r.Snapshot.Data),
+		"entries", r.Report.Entries,
+		"segments", r.Report.Segments,
+		"torn_bytes", r.Report.TornBytes,
+		"clean", s.storage.created || r.Report.Sealed,
+		"version", s.opts.Version,
+		"took", s.opts.Clock()-s.opened)
+	s.storage.recovered = nil // large, and the node has it
+}
+
+// Stop ends a running Serve gracefully and waits for it. It may be called more than once, and without a Serve.
+func (s *Server) Stop() {
+	s.stopOnce.Do(func() {
+		close(s.stop)
+		if s.started.CompareAndSwap(false, true) {
+			s.grpc.Stop()
+			if err := s.storage.close(); err != nil {
+				s.opts.Logger.Warn("closing the data directory", "error", err)
+			}
+			close(s.done)
+		}
+	})
+	<-s.done
+}
