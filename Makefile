@@ -14,7 +14,7 @@ TOOLS      := bin/tools
 BUILDFLAGS := -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint proto protocheck sim soak clean FORCE
+.PHONY: help build run test lint proto protocheck sim soak figures clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +29,7 @@ test: lint protocheck $(TOOLS)/testsum ## lint, protocheck and all tests (-race 
 	@GO='$(GO)' scripts/test '$(TOOLS)/testsum'
 
 lint: $(TOOLS)/gofumpt $(TOOLS)/staticcheck ## go vet, gofumpt, staticcheck
-	$(GO) vet ./...
+	$(GO) vet ./... && $(GO) -C tools vet ./...
 	@bad="$$($(TOOLS)/gofumpt -l .)"; if [ -n "$$bad" ]; then \
 		echo "gofumpt: these files are not formatted; run '$(TOOLS)/gofumpt -w' on them:"; echo "$$bad"; exit 1; fi
 	$(TOOLS)/staticcheck ./...
@@ -48,6 +48,9 @@ sim: ## simulate seeds: SEEDS=A-B, or SEEDS=N for 1-N
 
 soak: ## the same in two processes, for long ranges: SEEDS=10000
 	@GO='$(GO)' scripts/soak '$(SEEDS)' 2
+
+figures: ## measure server and client on this machine (benchmarks)
+	$(GO) test ./internal/figures -run '^$$' -bench . -benchtime 5s -timeout 30m
 
 clean: ## remove bin/ (and never data/)
 	rm -rf bin

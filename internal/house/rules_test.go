@@ -99,6 +99,9 @@ var rules = []rule{
 		theirs: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sys/unix", "golang.org/x/sync/errgroup", grpc, grpc + "/", protobuf},
 	},
 	{
+		pkg: "dlm/internal/figures", why: "this package is benchmarks only",
+	},
+	{
 		pkg: "dlm/internal/house", why: "this package is a test only",
 	},
 }
