@@ -8,7 +8,8 @@ type Effects struct {
 	Close []uint64
 	// Dial: make these connections, and report each with Connected or Disconnected.
 	Dial []Dial
-	// Frames: send these, in order for each connection. They share nothing with the engine and may be changed.
+	// Frames: send these, in order for each connection. Their messages share the caller's
+	// operations: read them, do not change them.
 	Frames []Outgoing
 	// Done: calls that ended.
 	Done []Completion
@@ -39,13 +40,16 @@ type Completion struct {
 	Session uint64
 	// Err is nil exactly if the call succeeded.
 	Err error
+
+	opened, locked bool // what Abandon has to undo while the completion has not left yet
 }
 
 // EventKind says what an Event is about.
 type EventKind int
 
 const (
-	// EventSessionLost: the session is gone, and every hold of it (no LockLost for them). Err says why.
+	// EventSessionLost: the session is gone with every hold of it (each got its LockLost before). Err says why. Not after
+	// CloseSession.
 	EventSessionLost EventKind = iota + 1
 	// EventLockLost: the hold (Lock, Token) is gone. Err says why. Once per hold.
 	EventLockLost

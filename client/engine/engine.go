@@ -13,73 +13,147 @@ type Call uint64
 // not be changed after it was handed over.
 type Op = *dlmv1.Request
 
-// Rand is the engine's only source of randomness (backoff jitter, session keys).
+// Rand is the engine's only source of randomness: backoff jitter and session keys. The keys want a good one.
 type Rand interface{ Uint64() uint64 }
-
-// SessionOptions is what a session is opened with.
-type SessionOptions struct {
-	// TTL is how long the session outlives its last renewal; 0 = the cluster's default.
-	TTL time.Duration
-	// Label tells operators who this is. May be empty.
-	Label string
-}
 
 // Engine is the sans-I/O client. It is not safe for concurrent use.
 type Engine struct {
 	cfg Config
 	rng Rand
+	// now is the latest time seen. Time never goes back: an earlier one counts as this one.
+	now    time.Duration
+	timers timers
+
+	link     link
+	cluster  []byte // of the last hello; nil before the first
+	window   int    // of the last hello
+	driftPPM uint64
+	mark     mark // the best one in this cluster
+
+	lastCall Call
+	calls    map[Call]*call
+	sessions map[uint64]*session // live ones, and those whose Close is on its way
+	ended    tombstones
+	keyed    map[string]*request // opens and attaches by key
+	reads    map[uint64]*request
+
+	ready     [classes][]*request // to be sent; what is no longer stateReady is skipped
+	compactAt [classes]int        // length of a ready list at which it is searched for what has ended
+	keepDue   []*session          // sessions that want to send a keep-alive; likewise with keepDue
+	largeOut  int                 // bytes of large requests that are unanswered
+
+	done   []Completion
+	events []Event
+	closes []uint64
 }
 
 // New makes an engine; fields of cfg that are 0 get their defaults.
-func New(cfg Config, rng Rand) *Engine { return &Engine{cfg: cfg, rng: rng} }
-
-// OpenSession begins a session. Its Completion names the session.
-func (e *Engine) OpenSession(now, deadline time.Duration, o SessionOptions) Call { return 0 }
-
-// AttachSession takes over a session as its new and only instance.
-func (e *Engine) AttachSession(now, deadline time.Duration, session uint64) Call { return 0 }
-
-// CloseSession ends a session.
-func (e *Engine) CloseSession(now, deadline time.Duration, session uint64) Call { return 0 }
-
-// Do sends any logged operation.
-func (e *Engine) Do(now, deadline time.Duration, session uint64, op Op) Call { return 0 }
-
-// Lock acquires.
-func (e *Engine) Lock(now, deadline time.Duration, session uint64, a *dlmv1.Acquire) Call { return 0 }
-
-// Unlock releases.
-func (e *Engine) Unlock(now, deadline time.Duration, session uint64, lock string, token uint64) Call {
-	return 0
+func New(cfg Config, rng Rand) *Engine {
+	cfg = cfg.withDefaults()
+	e := &Engine{
+		cfg: cfg, rng: rng,
+		window:   defaultWindow,
+		calls:    map[Call]*call{},
+		sessions: map[uint64]*session{},
+		keyed:    map[string]*request{},
+		reads:    map[uint64]*request{},
+	}
+	e.link.server = int(uniform(rng, 0, time.Duration(cfg.Servers-1)))
+	return e
 }
 
-// Query reads.
-func (e *Engine) Query(now, deadline time.Duration, r *dlmv1.Read) Call { return 0 }
+// advance lets time pass: everything that is due happens before whatever comes now. That order is what makes a lapse
+// final: an answer that arrives at or after the end of the lease finds the session lost already.
+func (e *Engine) advance(now time.Duration) time.Duration {
+	e.now = max(e.now, now)
+	for t := e.timers.due(e.now); t != nil; t = e.timers.due(e.now) {
+		t.owner.expire(e, e.now, t)
+	}
+	return e.now
+}
 
-// Abandon gives up a call.
-func (e *Engine) Abandon(now time.Duration, c Call) {}
+// Flush returns everything that is to be done. Call it after a group of calls and network events, and at NextTimer.
+// now must have been read before any frame of the result is handed over: leases count from it.
+func (e *Engine) Flush(now time.Duration) Effects {
+	now = e.advance(now)
+	var fx Effects
+	if d, ok := e.dial(now); ok {
+		fx.Dial = []Dial{d}
+	}
+	fx.Frames = e.send(now)
+	fx.Close, e.closes = e.closes, nil
+	fx.Done, e.done = e.done, nil
+	fx.Events, e.events = e.events, nil
+	return fx
+}
 
-// Connected says that the connection of a Dial stands.
-func (e *Engine) Connected(now time.Duration, conn uint64) {}
+// NextTimer is when Flush wants to be called next if nothing happens before; it may be in the past: at once.
+func (e *Engine) NextTimer() (at time.Duration, ok bool) {
+	if e.outputReady() {
+		return e.now, true
+	}
+	return e.timers.next()
+}
 
-// Disconnected says that a connection, or the attempt at one, has failed or ended.
-func (e *Engine) Disconnected(now time.Duration, conn uint64) {}
+func (e *Engine) outputReady() bool {
+	return len(e.done) > 0 || len(e.events) > 0 || len(e.closes) > 0 || e.wantsDial() || e.wantsSend()
+}
 
-// Receive takes a frame.
-func (e *Engine) Receive(now time.Duration, conn uint64, f *dlmv1.ServerFrame) {}
-
-// Flush returns what is to be done.
-func (e *Engine) Flush(now time.Duration) Effects { return Effects{} }
-
-// NextTimer is when Flush wants to be called next, if nothing happens before.
-func (e *Engine) NextTimer() (at time.Duration, ok bool) { return 0, false }
-
-// Held reports whether the session surely holds the lock under the token at this instant.
+// Held reports whether the session surely holds the lock under the token at this instant. Once it has said no for a
+// token it never says yes again.
 func (e *Engine) Held(now time.Duration, session uint64, lock string, token uint64) bool {
-	return false
+	e.now = max(e.now, now)
+	end, ok := e.LeaseEnd(session, lock, token)
+	return ok && e.now < end
 }
 
-// LeaseEnd is the local time until which Held says yes if nothing else happens; false = not held.
+// LeaseEnd is the local time until which Held says yes if nothing else happens; false = not held. It moves on with each
+// answered keep-alive.
 func (e *Engine) LeaseEnd(session uint64, lock string, token uint64) (time.Duration, bool) {
-	return 0, false
+	s := e.sessions[session]
+	if s == nil || s.err != nil {
+		return 0, false
+	}
+	h := s.holds[token]
+	if h == nil || h.lock.name != lock {
+		return 0, false
+	}
+	return min(s.leaseEnd(), h.end(e)), true
+}
+
+func (e *Engine) event(ev Event) { e.events = append(e.events, ev) }
+
+// tombstones remember why the last sessions ended, for calls that come too late.
+type tombstones struct {
+	why   map[uint64]error
+	order []uint64
+}
+
+const maxTombstones = 1024
+
+func (t *tombstones) add(session uint64, why error) {
+	if t.why == nil {
+		t.why = map[uint64]error{}
+	}
+	if _, known := t.why[session]; !known {
+		t.order = append(t.order, session)
+	}
+	t.why[session] = why
+	if len(t.order) > maxTombstones {
+		delete(t.why, t.order[0])
+		t.order = t.order[1:]
+	}
+}
+
+func (t *tombstones) remove(session uint64) {
+	if _, known := t.why[session]; !known {
+		return
+	}
+	delete(t.why, session)
+	for i, id := range t.order {
+		if id == session {
+			t.order = append(t.order[:i:i], t.order[i+1:]...)
+			return
+		}
+	}
 }
