@@ -83,7 +83,7 @@ func (c *Core) Apply(index, stamp uint64, requests []*dlmv1.Request) Output {
 	if len(requests) > 0 {
 		c.out.Answers = make([]*dlmv1.Answer, 0, len(requests))
 	}
-	for d := c.deadlines.first(); d != nil && d.at <= c.now; d = c.deadlines.first() {
+	for d := c.deadlines.firstDue(c.now); d != nil; d = c.deadlines.firstDue(c.now) {
 		c.deadlines.remove(d)
 		d.owner.due(c)
 	}

@@ -68,6 +68,18 @@ func (h *deadlines) remove(d *deadline) {
 	d.place = 0
 }
 
+// firstDue is the item to be dealt with next, if one is due by now. No key is later than what it stands for, so most
+// calls look at the top alone.
+func (h *deadlines) firstDue(now uint64) *deadline {
+	if len(h.heap) == 0 || h.heap[0].key > now {
+		return nil
+	}
+	if d := h.first(); d.at <= now {
+		return d
+	}
+	return nil
+}
+
 // first is the item that is due next, or nil.
 func (h *deadlines) first() *deadline {
 	for len(h.heap) > 0 {

@@ -1,20 +1,20 @@
 // Package core is the lock table: a pure, deterministic state machine that turns log entries into answers.
 //
-//	             entries of the log                     reads
-//	    index, stamp, []Request │                         │
-//	                            ▼                         ▼
-//	   ┌──────────────────────────────────────────────────────────────┐
-//	   │ 1 now = max(now, stamp)                                      │
-//	   │ 2 what is due, by (deadline, kind, id)                       │
-//	   │ 3 the requests, in order                                     │
-//	   │                                                              │
-//	   │ sessions ─ windows of results    locks ─ holds, queues       │
-//	   │ deadlines (heap)                 files ─ lengths, checksums  │
-//	   └────────┬──────────────────┬──────────────────┬───────────────┘
-//	            ▼                  ▼                  ▼
-//	         Answers            Notices            FileOps
-//	   (recorded; the same  (hints, may be   (bytes to write or
-//	    for a duplicate)       lost)            files to remove)
+//	          entries of the log                     reads
+//	 index, stamp, []Request │                         │
+//	                         ▼                         ▼
+//	┌──────────────────────────────────────────────────────────────┐
+//	│ 1 now = max(now, stamp)                                      │
+//	│ 2 what is due, by (deadline, kind, id)                       │
+//	│ 3 the requests, in order                                     │
+//	│                                                              │
+//	│ sessions ─ windows of results    locks ─ holds, queues       │
+//	│ deadlines (heap)                 files ─ lengths, checksums  │
+//	└────────┬──────────────────┬──────────────────┬───────────────┘
+//	         ▼                  ▼                  ▼
+//	      Answers            Notices            FileOps
+//	(recorded; the same  (hints, may be   (bytes to write or
+//	 for a duplicate)       lost)            files to remove)
 //
 // There is no clock, no randomness, no goroutine and no I/O in here, and nothing acts on the order of a map: two tables
 // that were given the same entries are the same, down to the bytes of their snapshots.

@@ -62,3 +62,27 @@ func (l *list[T]) all() iter.Seq[*T] {
 		}
 	}
 }
+
+// pool keeps records that are no longer in use for the next one that is needed, so that the table does without the
+// allocator once it has found its size.
+type pool[T any] struct{ spare []*T }
+
+const spareMost = 4096
+
+func (p *pool[T]) get() *T {
+	n := len(p.spare)
+	if n == 0 {
+		return new(T)
+	}
+	x := p.spare[n-1]
+	p.spare = p.spare[:n-1]
+	return x
+}
+
+// put takes a record back. Nothing may refer to it any more.
+func (p *pool[T]) put(x *T) {
+	if len(p.spare) < spareMost {
+		*x = *new(T)
+		p.spare = append(p.spare, x)
+	}
+}

@@ -56,12 +56,16 @@ type waiter struct {
 type lockTable struct {
 	byName map[string]*lock
 	order  list[lock] // in the order they ceased to be free
+
+	spareLocks pool[lock]
+	spareHolds pool[hold]
 }
 
 func newLockTable() lockTable { return lockTable{byName: map[string]*lock{}} }
 
 func (t *lockTable) add(name string) *lock {
-	l := &lock{name: name}
+	l := t.spareLocks.get()
+	l.name = name
 	l.timer = deadline{kind: dueDelay, owner: l}
 	t.byName[name] = l
 	t.order.push(&l.link, l)
@@ -73,6 +77,7 @@ func (t *lockTable) sweep(l *lock) {
 	if l.holds.n == 0 && l.waiters.n == 0 && l.delayed == 0 {
 		delete(t.byName, l.name)
 		t.order.remove(&l.link)
+		t.spareLocks.put(l)
 	}
 }
 
@@ -239,7 +244,8 @@ func (c *Core) queuedNotice(w *waiter) *dlmv1.Notice {
 // grant turns an acquire that is in no queue into a hold.
 func (c *Core) grant(w *waiter) *dlmv1.Answer {
 	c.lastToken++
-	h := &hold{
+	h := c.locks.spareHolds.get()
+	*h = hold{
 		lock: w.lock, session: w.session, mode: w.mode, token: c.lastToken, granted: c.now,
 		limit: w.limit, delay: w.delay, value: w.value, deadline: c.deadlineAfter(w.limit),
 	}
@@ -332,7 +338,8 @@ func cancelled() refusal {
 	return refusal{reason: dlmv1.Reason_REASON_CANCELLED, detail: "the acquire was cancelled"}
 }
 
-// drop ends a hold, begins its lock-delay if the loss was involuntary, and serves the queue.
+// drop ends a hold, begins its lock-delay if the loss was involuntary, and serves the queue. The record of the hold is
+// gone then, and maybe that of the lock.
 func (c *Core) drop(h *hold, involuntary bool) {
 	l := h.lock
 	c.deadlines.remove(&h.timer)
@@ -349,6 +356,7 @@ func (c *Core) drop(h *hold, involuntary bool) {
 			c.deadlines.set(&l.timer, until)
 		}
 	}
+	c.locks.spareHolds.put(h)
 	c.serve(l)
 }
 
