@@ -3,6 +3,9 @@ package wal
 import (
 	"errors"
 	"hash/crc32"
+	"path"
+
+	"dlm/wal/vfs"
 )
 
 // RecoverFile checks, at start, a file that the recovered snapshot counts on:
@@ -51,24 +54,10 @@ func (r *fileRecovery) run() (*fileState, error) {
 	if err := r.repairTable(); err != nil {
 		return nil, err
 	}
-	block := r.length / BlockSize
-	st := &fileState{
-		length: r.length, generation: max(r.slots[0].generation, r.slots[1].generation),
-		crc: crc32.Update(blockSeed(r.id, block), castagnoli, r.tail),
-	}
-	safe := r.safeSlot()
-	if safe >= 0 {
-		st.nextSlot = uint8(1 - safe)
-		return st, nil
-	}
-	// No slot is needed for what is in place, but what comes next is written
-	// over it: keep a copy first.
-	if r.slots[0].generation > r.slots[1].generation {
-		st.nextSlot = 0
-	} else {
-		st.nextSlot = 1
-	}
-	return st, r.s.syncFile(r.id, r.openFile, st)
+	return &fileState{
+		length: r.length, inherited: true,
+		crc: crc32.Update(blockSeed(r.id, r.length/BlockSize), castagnoli, r.tail),
+	}, nil
 }
 
 func (r *fileRecovery) read() error {
@@ -117,10 +106,10 @@ func (r *fileRecovery) repairTail() error {
 	return r.s.fileDamage(r.id, int64(start), "the tail's checksum is %08x and should be %08x", got, r.tailCRC)
 }
 
-// repairTable takes the CRCs from a slot that has them, the older one first:
-// see safeSlot. What is in place can only be the same or spoilt.
+// repairTable takes the last CRCs from a slot that has them. What is in
+// place can only be the same or spoilt.
 func (r *fileRecovery) repairTable() error {
-	for _, i := range r.byAge() {
+	for i := range r.slots {
 		if !r.slots[i].coversTable(r.length) {
 			continue
 		}
@@ -128,28 +117,53 @@ func (r *fileRecovery) repairTable() error {
 		if string(good) == string(r.table) {
 			return nil
 		}
-		copy(r.table, good)
 		_, err := r.side.WriteAt(good, lastTableSector(r.length))
 		return err
 	}
 	return nil
 }
 
-func (r *fileRecovery) byAge() [2]int {
-	if r.slots[0].generation <= r.slots[1].generation {
-		return [2]int{0, 1}
+// adopt is asked before the first write to a file of an earlier run. What
+// recovery read is not yet durable: which of the slots and the tail in place
+// the disk really has, nobody knows, only that one of them will do. So none
+// of them is written over before a fresh sidecar, with a slot for the file as
+// it is, is durable in place of the old one.
+func (s *Store) adopt(id uint64, o *openFile, st *fileState) error {
+	name := fileName(s.dir, id) + sidecarSuffix
+	f, err := createTemporary(s.fs, name)
+	if err != nil {
+		return err
 	}
-	return [2]int{1, 0}
+	if err = s.copySidecar(id, o, f, st); err == nil {
+		err = publish(s.fs, path.Join(s.dir, filesDir), name, f)
+	}
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	old := o.side
+	o.side, st.inherited, st.nextSlot = f, false, 1
+	return old.Close()
 }
 
-// safeSlot returns the slot that has to stay while the other one is written
-// next, or -1. Only the newer of two may not be durable (it was being written
-// when the last run ended), so the older one is kept if it will do.
-func (r *fileRecovery) safeSlot() int {
-	for _, i := range r.byAge() {
-		if r.slots[i].coversData(r.length) && r.slots[i].coversTable(r.length) {
-			return i
+func (s *Store) copySidecar(id uint64, o *openFile, to vfs.File, st *fileState) error {
+	if _, err := to.WriteAt(encodeSidecarHeader(id), 0); err != nil {
+		return err
+	}
+	end := tableAt(st.length / BlockSize)
+	buffer := make([]byte, 1<<20)
+	for at := int64(tableOffset); at < end; at += int64(len(buffer)) {
+		part := buffer[:min(int64(len(buffer)), end-at)]
+		if err := readAtMost(o.side, part, at); err != nil {
+			return err
+		}
+		if _, err := to.WriteAt(part, at); err != nil {
+			return err
 		}
 	}
-	return -1
+	t, err := s.makeSlot(id, o, st)
+	if err != nil {
+		return err
+	}
+	_, err = to.WriteAt(t.encode(id), slotOffset)
+	return err
 }

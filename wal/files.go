@@ -23,10 +23,10 @@ type fileSide struct {
 // fileState is what is known of a file without looking at it. It is small:
 // there may be a million.
 type fileState struct {
-	length     uint64
-	crc        uint32 // running, of the block that is not full yet
-	nextSlot   uint8  // the one that SyncFiles may overwrite
-	generation uint64 // of the last slot written
+	length    uint64
+	crc       uint32 // running, of the block that is not full yet
+	nextSlot  uint8  // the one that SyncFiles may overwrite; the other is durable
+	inherited bool   // from an earlier run, and not written since: see adopt
 }
 
 type openFile struct{ data, side vfs.File }
@@ -105,13 +105,19 @@ func (s *Store) writable(id uint64) (*openFile, error) {
 	}
 	var o *openFile
 	var err error
-	if v.state[id] == nil {
+	st := v.state[id]
+	if st == nil {
 		o, err = v.create(id)
 	} else {
 		o, err = v.openPair(id)
 	}
 	if err != nil {
 		return nil, err
+	}
+	if st != nil && st.inherited {
+		if err := s.adopt(id, o, st); err != nil {
+			return nil, errors.Join(err, o.close())
+		}
 	}
 	v.open[id] = o
 	return o, nil
@@ -206,21 +212,27 @@ func (v *fileSide) closeHandles() (err error) {
 	return err
 }
 
-// syncFile writes the slot whose turn it is and syncs file and sidecar.
-func (s *Store) syncFile(id uint64, o *openFile, st *fileState) error {
-	t := slot{generation: st.generation + 1, length: st.length}
+// makeSlot reads what a slot for the file as it is now consists of. What was
+// written is verified: a slot must not spread damage.
+func (s *Store) makeSlot(id uint64, o *openFile, st *fileState) (slot, error) {
+	t := slot{valid: true, length: st.length}
 	tail := make([]byte, st.length%BlockSize)
 	start := st.length - uint64(len(tail))
 	if err := readAtMost(o.data, tail, int64(start)); err != nil {
-		return err
+		return t, err
 	}
-	// What was written is read back: a slot must not spread damage.
 	if crc32.Update(blockSeed(id, st.length/BlockSize), castagnoli, tail) != st.crc {
-		return s.fileDamage(id, int64(start), "the last %d bytes are not those that were written", len(tail))
+		return t, s.fileDamage(id, int64(start), "the last %d bytes are not those that were written", len(tail))
 	}
 	copy(t.data[:], tail[lastSector(st.length)-start:])
 	from := lastTableSector(st.length)
-	if err := readAtMost(o.side, t.table[:tableAt(st.length/BlockSize)-from], from); err != nil {
+	return t, readAtMost(o.side, t.table[:tableAt(st.length/BlockSize)-from], from)
+}
+
+// syncFile writes the slot whose turn it is and syncs file and sidecar.
+func (s *Store) syncFile(id uint64, o *openFile, st *fileState) error {
+	t, err := s.makeSlot(id, o, st)
+	if err != nil {
 		return err
 	}
 	if _, err := o.side.WriteAt(t.encode(id), slotOffset+int64(st.nextSlot)*slotSize); err != nil {
@@ -232,7 +244,6 @@ func (s *Store) syncFile(id uint64, o *openFile, st *fileState) error {
 	if err := o.side.Sync(); err != nil {
 		return err
 	}
-	st.generation = t.generation
 	st.nextSlot = 1 - st.nextSlot
 	return nil
 }
@@ -314,7 +325,8 @@ func (v *fileSide) collect(below uint64, live func(id uint64) bool) error {
 		return err
 	}
 	for _, name := range names {
-		id, ok := parseHex(strings.TrimSuffix(name, sidecarSuffix), "")
+		stem, _, _ := strings.Cut(name, ".") // also of a fresh sidecar that was not finished
+		id, ok := parseHex(stem, "")
 		if !ok || id >= below || live(id) {
 			continue
 		}

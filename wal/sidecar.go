@@ -25,18 +25,18 @@ const BlockSize = 4096
 // while one is being written the other is durable, and everything that was
 // written in place since is newer than the other.
 //
-//	 0     4     8            16       24                536        1048
-//	+-----+-----+------------+--------+-----------------+----------+
-//	| CRC |  0  | generation | length | file's last     | sidecar's|
-//	|     |     | from 1     | of file| sector so far   | last one |
-//	+-----+-----+------------+--------+-----------------+----------+
+//	 0     4     8        16                528        1040
+//	+-----+-----+--------+-----------------+----------+
+//	| CRC |  0  | length | file's last     | sidecar's|
+//	|     |     | of file| sector so far   | last one |
+//	+-----+-----+--------+-----------------+----------+
 //
 // The slot's CRC covers the file id and all that follows the CRC.
 const (
 	sidecarHeaderSize = 24
 	slotOffset        = sectorSize
 	slotSize          = 3 * sectorSize
-	slotUsed          = 24 + 2*sectorSize
+	slotUsed          = 16 + 2*sectorSize
 	tableOffset       = BlockSize
 )
 
@@ -68,8 +68,9 @@ func lastTableSector(length uint64) int64 {
 func lastSector(length uint64) uint64 { return length / sectorSize * sectorSize }
 
 type slot struct {
-	generation, length uint64 // generation 0: not valid
-	data, table        [sectorSize]byte
+	valid       bool
+	length      uint64
+	data, table [sectorSize]byte
 }
 
 func slotCRC(id uint64, b []byte) uint32 {
@@ -78,10 +79,9 @@ func slotCRC(id uint64, b []byte) uint32 {
 
 func (t *slot) encode(id uint64) []byte {
 	b := make([]byte, slotUsed)
-	le.PutUint64(b[8:], t.generation)
-	le.PutUint64(b[16:], t.length)
-	copy(b[24:], t.data[:])
-	copy(b[24+sectorSize:], t.table[:])
+	le.PutUint64(b[8:], t.length)
+	copy(b[16:], t.data[:])
+	copy(b[16+sectorSize:], t.table[:])
 	le.PutUint32(b, slotCRC(id, b))
 	return b
 }
@@ -90,20 +90,20 @@ func decodeSlot(id uint64, b []byte) (t slot) {
 	if le.Uint32(b) != slotCRC(id, b) {
 		return slot{}
 	}
-	t.generation, t.length = le.Uint64(b[8:]), le.Uint64(b[16:])
-	copy(t.data[:], b[24:])
-	copy(t.table[:], b[24+sectorSize:])
+	t.valid, t.length = true, le.Uint64(b[8:])
+	copy(t.data[:], b[16:])
+	copy(t.table[:], b[16+sectorSize:])
 	return t
 }
 
 // coversData: it has the last, incomplete sector of a file of that length.
 func (t *slot) coversData(length uint64) bool {
-	return t.generation > 0 && t.length >= length && lastSector(t.length) == lastSector(length)
+	return t.valid && t.length >= length && lastSector(t.length) == lastSector(length)
 }
 
 // coversTable: the same for the sidecar's last sector.
 func (t *slot) coversTable(length uint64) bool {
-	return t.generation > 0 && t.length >= length && lastTableSector(t.length) == lastTableSector(length)
+	return t.valid && t.length >= length && lastTableSector(t.length) == lastTableSector(length)
 }
 
 // readAtMost reads what there is of b; the rest is zero.
