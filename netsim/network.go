@@ -253,6 +253,15 @@ func (n *Network) Reset(client int, own uint64) {
 	n.endClientLater(c)
 }
 
+// ResetClient breaks all connections of a client.
+func (n *Network) ResetClient(client int) {
+	for _, c := range sortedConns(n.byOwn) {
+		if c.client == client {
+			n.Reset(client, c.own)
+		}
+	}
+}
+
 // Close ends the client's connection own; the server hears of it later.
 func (n *Network) Close(client int, own uint64) {
 	c := n.byOwn[clientConn{client, own}]

@@ -1,0 +1,262 @@
+package sim
+
+import (
+	"errors"
+	"time"
+
+	dlmv1 "dlm/api/dlm/v1"
+	"dlm/client/engine"
+)
+
+// actor is a thread of an application.
+type actor struct {
+	c       *client
+	plan    *Actor
+	next    int // operation
+	session uint64
+	old     uint64 // the session before the process crashed
+	opening bool
+	busy    int  // operations that run
+	closed  bool // the world heals: no more operations
+	ended   bool
+}
+
+// begin is called when the process starts.
+func (a *actor) begin() {
+	a.old, a.session, a.opening, a.busy = a.session, 0, false, 0
+	a.c.later(a.plan.Start, a.step)
+}
+
+func (a *actor) eng() *engine.Engine { return a.c.engine }
+
+// deadlineIn is a deadline on the process's clock.
+func (a *actor) deadlineIn(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return a.c.read() + d
+}
+
+// step begins what comes next.
+func (a *actor) step() {
+	if a.closed || a.opening {
+		return
+	}
+	if a.session == 0 {
+		a.open()
+		return
+	}
+	if a.next >= len(a.plan.Ops) {
+		return
+	}
+	op := &a.plan.Ops[a.next]
+	a.next++
+	a.busy++
+	a.c.later(op.Think, func() { a.run(op) })
+	if op.Async {
+		a.c.later(op.Think+time.Millisecond, a.step)
+	}
+}
+
+// finished: an operation ended.
+func (a *actor) finished(op *Op) {
+	a.busy--
+	if !op.Async {
+		a.step()
+	}
+}
+
+func (a *actor) open() {
+	a.opening = true
+	done := func(d engine.Completion) {
+		a.opening = false
+		if d.Err != nil {
+			a.old = 0
+			a.c.later(50*time.Millisecond, a.step)
+			return
+		}
+		a.session = d.Session
+		a.c.w.sessionKnown(a, d)
+		a.step()
+	}
+	now, deadline := a.c.read(), a.deadlineIn(3*time.Second)
+	if a.old != 0 && a.plan.Attach {
+		a.c.w.count("attach")
+		a.c.made(a.eng().AttachSession(now, deadline, a.old), deadline, done)
+		return
+	}
+	a.c.made(a.eng().OpenSession(now, deadline, engine.SessionOptions{TTL: a.plan.TTL, Label: "actor"}), deadline, done)
+}
+
+// lostSession: the session is gone; the next step opens another.
+func (a *actor) check(session uint64, err error) {
+	for _, gone := range []error{engine.ErrExpired, engine.ErrSessionClosed, engine.ErrFenced, engine.ErrNoSession} {
+		if errors.Is(err, gone) && a.session == session {
+			a.session = 0
+			return
+		}
+	}
+	var e *engine.Error
+	if errors.As(err, &e) && e.Reason == dlmv1.Reason_REASON_SESSION_REVOKED && a.session == session {
+		a.session = 0
+	}
+}
+
+func (a *actor) run(op *Op) {
+	if a.closed || a.session == 0 {
+		a.finished(op)
+		return
+	}
+	switch op.Kind {
+	case OpLock:
+		a.lock(op)
+	case OpStale:
+		a.do(op, a.session, a.c.w.staleRequest(op), func(engine.Completion) { a.finished(op) })
+	case OpRead:
+		a.query(op)
+	case OpRevoke:
+		req := &dlmv1.Request{Op: &dlmv1.Request_Revoke{Revoke: &dlmv1.Revoke{Lock: op.Lock, Now: op.Now, Why: "sim"}}}
+		a.do(op, a.session, req, func(engine.Completion) { a.finished(op) })
+	case OpRevokeSess:
+		victim := a.c.w.oldSession(op.Which)
+		if victim == a.session {
+			a.finished(op)
+			return
+		}
+		req := &dlmv1.Request{Op: &dlmv1.Request_RevokeSession{RevokeSession: &dlmv1.RevokeSession{Session: victim, Now: op.Now, Why: "sim"}}}
+		a.do(op, a.session, req, func(engine.Completion) { a.finished(op) })
+	case OpClose:
+		a.close(func() { a.finished(op) })
+	}
+}
+
+func (a *actor) close(then func()) {
+	session, deadline := a.session, a.deadlineIn(3*time.Second)
+	a.session = 0
+	a.c.made(a.eng().CloseSession(a.c.read(), deadline, session), deadline, func(engine.Completion) { then() })
+}
+
+func (a *actor) do(op *Op, session uint64, req *dlmv1.Request, then func(engine.Completion)) {
+	deadline := a.deadlineIn(op.Deadline)
+	a.c.made(a.eng().Do(a.c.read(), deadline, session, req), deadline, func(d engine.Completion) {
+		a.check(session, d.Err)
+		then(d)
+	})
+}
+
+func (a *actor) lock(op *Op) {
+	req := &dlmv1.Acquire{
+		Lock: op.Lock, HoldLimitNanos: uint64(op.HoldLimit), LockDelayNanos: uint64(op.LockDelay), Value: []byte("v"),
+	}
+	if op.Shared {
+		req.Mode = dlmv1.Mode_MODE_SHARED
+	}
+	if op.Wait >= 0 {
+		wait := uint64(op.Wait)
+		req.WaitNanos = &wait
+	}
+	session, deadline := a.session, a.deadlineIn(op.Deadline)
+	id := a.eng().Lock(a.c.read(), deadline, session, req)
+	ended := false
+	a.c.made(id, deadline, func(d engine.Completion) {
+		ended = true
+		a.check(session, d.Err)
+		if d.Err != nil {
+			a.finished(op)
+			return
+		}
+		h := &hold{a: a, op: op, session: session, token: d.Answer.GetToken(), stepsLeft: op.Steps}
+		a.c.w.leases.claim(a.c, session, op.Lock, h.token, op.Shared)
+		a.c.w.count("lock granted to an actor")
+		h.pause()
+	})
+	if op.AbandonAfter > 0 {
+		a.c.later(op.AbandonAfter, func() {
+			if !ended {
+				a.c.w.count("abandon")
+				a.eng().Abandon(a.c.read(), id)
+			}
+		})
+	}
+}
+
+// hold is a lock that an actor has.
+type hold struct {
+	a         *actor
+	op        *Op
+	session   uint64
+	token     uint64
+	stepsLeft int
+	written   int
+}
+
+// pause holds the lock for a part of the time, then does the next step.
+func (h *hold) pause() {
+	h.a.c.later(h.op.Hold/time.Duration(h.op.Steps+1), h.step)
+}
+
+func (h *hold) step() {
+	if h.a.closed {
+		h.unlock()
+		return
+	}
+	if h.stepsLeft > 0 {
+		h.stepsLeft--
+		var req *dlmv1.Request
+		switch {
+		case h.op.HoldLimit > 0 && h.stepsLeft%2 == 0:
+			req = &dlmv1.Request{Op: &dlmv1.Request_Renew{Renew: &dlmv1.Renew{Lock: h.op.Lock, Token: h.token}}}
+		case h.op.Delete && h.stepsLeft == 0:
+			req = &dlmv1.Request{Op: &dlmv1.Request_Delete{Delete: &dlmv1.Delete{File: h.op.File, Lock: h.op.Lock, Token: h.token}}}
+		default:
+			h.written++
+			data := h.a.c.w.someData(h.token, h.written, h.op.Bytes)
+			req = &dlmv1.Request{Op: &dlmv1.Request_Append{Append: &dlmv1.Append{
+				File: h.op.File, Lock: h.op.Lock, Token: h.token, Data: data,
+			}}}
+		}
+		// The hold may be lost by now: then this is what a zombie does.
+		h.a.do(h.op, h.session, req, func(engine.Completion) { h.pause() })
+		return
+	}
+	if h.op.Forget {
+		h.a.finished(h.op)
+		return
+	}
+	h.unlock()
+}
+
+func (h *hold) unlock() {
+	a, deadline := h.a, h.a.deadlineIn(h.op.Deadline)
+	id := a.eng().Unlock(a.c.read(), deadline, h.session, h.op.Lock, h.token)
+	a.c.made(id, deadline, func(d engine.Completion) {
+		a.check(h.session, d.Err)
+		a.finished(h.op)
+	})
+}
+
+func (a *actor) query(op *Op) {
+	r := &dlmv1.Read{}
+	switch op.Which % 7 {
+	case 0, 1:
+		r.Op = &dlmv1.Read_GetLock{GetLock: &dlmv1.GetLock{Lock: op.Lock}}
+	case 2:
+		r.Op = &dlmv1.Read_ListLocks{ListLocks: &dlmv1.ListLocks{Limit: 1 + op.Which/7%3}}
+	case 3:
+		r.Op = &dlmv1.Read_ListSessions{ListSessions: &dlmv1.ListSessions{}}
+	case 4:
+		r.Op = &dlmv1.Read_CheckToken{CheckToken: &dlmv1.CheckToken{Lock: op.Lock, Token: a.c.w.oldToken(op.Which)}}
+	case 5:
+		r.Op = &dlmv1.Read_ReadFile{ReadFile: &dlmv1.ReadFile{File: op.File, Offset: op.Which / 7 % 500, Bytes: 1 + op.Which/7%9000}}
+	default:
+		r.Op = &dlmv1.Read_ListFiles{ListFiles: &dlmv1.ListFiles{}}
+	}
+	deadline := a.deadlineIn(op.Deadline)
+	acked := a.c.w.replies.acked
+	a.c.made(a.eng().Query(a.c.read(), deadline, r), deadline, func(d engine.Completion) {
+		if d.Read != nil {
+			a.c.w.logCheck.read(a.c.w, r, d.Read, acked)
+		}
+		a.finished(op)
+	})
+}

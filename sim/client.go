@@ -1,0 +1,233 @@
+package sim
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	dlmv1 "dlm/api/dlm/v1"
+	"dlm/client/engine"
+	"dlm/netsim"
+)
+
+// client is one client machine: its process holds the real engine and the actors that use it.
+type client struct {
+	w     *World
+	id    int
+	rng   *netsim.RNG
+	clock clock
+
+	engine *engine.Engine
+	up     bool
+	life   uint64
+
+	inbox   []clientEvent
+	waking  bool
+	wakes   uint64 // counts them, so that one that was superseded does nothing
+	stalled time.Duration
+	timer   time.Duration
+	actors  []*actor
+	calls   []*call // open, in the order in which they were made
+}
+
+type clientEvent struct {
+	conn         uint64
+	frame        []byte
+	connected    bool
+	disconnected bool
+	run          func()
+}
+
+// call is one open call of an actor.
+type call struct {
+	id       engine.Call
+	made     time.Duration // true time
+	deadline time.Duration // local, 0 = none
+	acked    uint64        // highest log position that anybody had an answer from when the call was made
+	done     func(engine.Completion)
+}
+
+func newClient(w *World, id int) *client {
+	c := &client{w: w, id: id, rng: netsim.NewRNG(w.plan.Seed, streamClient, uint64(id))}
+	c.clock = clock{localAt: c.rng.Between(time.Hour, 1000*time.Hour), ppm: c.rng.Uint64() % w.plan.Config.DriftPPM}
+	return c
+}
+
+func (c *client) read() time.Duration { return c.clock.read(c.w.sim.Now()) }
+
+func (c *client) start() {
+	cfg := c.w.plan.Config
+	c.life++
+	// A process draws its session keys from a source of its own.
+	rng := netsim.NewRNG(c.w.plan.Seed, streamClient, uint64(c.id), c.life)
+	c.engine = engine.New(engine.Config{
+		Servers: 1, AttemptTimeout: cfg.AttemptTimeout, BackoffMin: cfg.BackoffMin, BackoffMax: cfg.BackoffMax,
+	}, rng)
+	c.up = true
+	c.w.note("client up", uint64(c.id), c.life, 0)
+	for _, a := range c.actors {
+		a.begin()
+	}
+	c.flush()
+}
+
+// crash ends the process without a word.
+func (c *client) crash(back time.Duration, silent time.Duration) {
+	if !c.up {
+		return
+	}
+	c.w.note("client down", uint64(c.id), c.life, 0)
+	c.w.count("client crash")
+	c.up, c.engine, c.inbox, c.calls, c.timer, c.waking, c.stalled = false, nil, nil, nil, 0, false, 0
+	c.life++
+	c.w.leases.clientDied(c.id)
+	c.w.net.CloseClient(c.id, silent)
+	c.w.sim.After(back, func() {
+		if !c.up {
+			c.start()
+		}
+	})
+}
+
+func (c *client) deliver(e clientEvent) {
+	if !c.up {
+		return
+	}
+	c.inbox = append(c.inbox, e)
+	c.wake(c.rng.Between(0, c.w.gap()))
+}
+
+func (c *client) wake(d time.Duration) {
+	if c.waking {
+		return
+	}
+	c.waking = true
+	c.wakes++
+	life, n := c.life, c.wakes
+	c.w.sim.At(max(c.w.sim.Now()+d, c.stalled), func() {
+		if c.life != life || c.wakes != n {
+			return
+		}
+		c.waking = false
+		if c.stalled > c.w.sim.Now() {
+			c.wake(0)
+			return
+		}
+		c.work()
+	})
+}
+
+// later runs f in the process after d, unless the process dies before.
+func (c *client) later(d time.Duration, f func()) {
+	life := c.life
+	c.w.sim.After(d, func() {
+		if c.life == life {
+			c.deliver(clientEvent{run: f})
+		}
+	})
+}
+
+func (c *client) work() {
+	inbox := c.inbox
+	c.inbox = nil
+	for _, e := range inbox {
+		now := c.read()
+		switch {
+		case e.connected:
+			c.engine.Connected(now, e.conn)
+		case e.disconnected:
+			c.engine.Disconnected(now, e.conn)
+		case e.run != nil:
+			e.run()
+		default:
+			var f dlmv1.ServerFrame
+			if err := proto.Unmarshal(e.frame, &f); err != nil {
+				c.w.fail("sim", "a frame does not decode: %v", err)
+				return
+			}
+			c.w.delivered(c, &f)
+			c.engine.Receive(now, e.conn, &f)
+		}
+	}
+	c.flush()
+}
+
+// flush lets the engine act until it wants nothing more now: the end of a call may make an actor begin the next.
+func (c *client) flush() {
+	for rounds := 0; ; rounds++ {
+		now := c.read()
+		eff := c.engine.Flush(now)
+		for _, conn := range eff.Close {
+			c.w.net.Close(c.id, conn)
+		}
+		for _, d := range eff.Dial {
+			c.w.net.Dial(c.id, d.Conn, d.Server)
+		}
+		for _, o := range eff.Frames {
+			c.w.sent(c, o.Frame)
+			b, err := proto.Marshal(o.Frame)
+			if err != nil {
+				c.w.fail("sim", "a frame does not encode: %v", err)
+				return
+			}
+			c.w.net.SendToServer(c.id, o.Conn, b)
+		}
+		for _, e := range eff.Events {
+			c.w.note("event", uint64(c.id), uint64(e.Kind), e.Token)
+		}
+		for _, d := range eff.Done {
+			c.complete(d)
+		}
+		if len(eff.Done) == 0 {
+			break
+		}
+		if rounds > 1000 {
+			c.w.fail("L1", "client %d makes no progress: calls end and begin without time passing", c.id)
+			return
+		}
+	}
+	c.arm()
+}
+
+func (c *client) complete(d engine.Completion) {
+	for i, k := range c.calls {
+		if k.id == d.Call {
+			c.calls = append(c.calls[:i], c.calls[i+1:]...)
+			c.w.completed(c, k, d)
+			k.done(d)
+			return
+		}
+	}
+	c.w.fail("L1", "client %d: call %d ends twice or was never made", c.id, d.Call)
+}
+
+// made registers a call; done hears of its end.
+func (c *client) made(id engine.Call, deadline time.Duration, done func(engine.Completion)) {
+	c.calls = append(c.calls, &call{
+		id: id, made: c.w.sim.Now(), deadline: deadline, acked: c.w.replies.acked, done: done,
+	})
+}
+
+func (c *client) arm() {
+	at, ok := c.engine.NextTimer()
+	if !ok || at == c.timer {
+		return
+	}
+	c.timer = at
+	life := c.life
+	c.w.sim.At(max(c.clock.when(at), c.stalled), func() {
+		if c.life != life || c.timer != at {
+			return
+		}
+		c.timer = 0
+		c.wake(0)
+	})
+}
+
+// unstall lets a process that stands still go on at once.
+func (c *client) unstall() {
+	if c.up {
+		c.stalled, c.waking, c.timer = c.w.sim.Now(), false, 0
+		c.wake(0)
+	}
+}

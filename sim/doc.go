@@ -1,0 +1,23 @@
+// Package sim is a simulated world: the real server node (replica on wal) on a simulated disk, and several of the real
+// client engines, connected by a simulated network, in one thread of virtual time; and checkers that watch them.
+//
+// Contract
+//
+//  1. A run is a Plan: configuration, workload and faults. Expand makes one from a seed. The same plan gives the same run,
+//     event for event, in any process: World.Hash is equal.
+//
+//  2. One world at a time per process, stepped by one goroutine: raft draws from crypto/rand.Reader, and the runner puts
+//     World.Entropy there.
+//
+//  3. The world reads no clock, no global randomness, and ranges over no map. Whoever runs it may.
+//
+//  4. The checkers share nothing with the code under test but the messages: they recompute what must be from what went
+//     over the wire and into the log. Each failure names the number of the promise (G1 ... G9, L1 ...) that was broken.
+//
+//  5. A run ends by healing: no more faults, every call must end, every queue must drain, every lock must come free.
+//
+//     Plan --> World: [ client engine + actors ] x n <== netsim ==> [ replica.Node + wal.Store ] on simdisk
+//     | Held(), answers, calls                     | entries and outputs, state hashes
+//     v                                            v
+//     leaseChecker, replyChecker                     logChecker         --> Failure{G2, ...}
+package sim

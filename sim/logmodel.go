@@ -1,0 +1,176 @@
+package sim
+
+import (
+	"time"
+
+	dlmv1 "dlm/api/dlm/v1"
+)
+
+// What the log says, recomputed from requests and answers alone. Locks, sessions and files are few in a run: they lie in
+// slices and are looked for.
+
+type logSession struct {
+	id, ttl, deadline, instance uint64
+	highest                     uint64
+	ended, revoked              bool
+	slots                       map[uint64]*logSlot
+	lastSent                    time.Duration // true time at which the last renewing request was first sent
+}
+
+// logSlot is a sequence that the log has seen.
+type logSlot struct {
+	digest      uint64
+	answer      *dlmv1.Answer // nil: it waits
+	forgettable bool          // the client said that it awaits it no longer
+}
+
+type logHold struct {
+	session, token, deadline, limit, delay uint64
+	shared, revoked                        bool
+}
+
+type logWait struct {
+	session, sequence, deadline, limit, delay uint64
+	shared                                    bool
+}
+
+type logLock struct {
+	name    string
+	holds   []*logHold
+	queue   []*logWait
+	delayed uint64
+	history []lockVersion
+}
+
+// lockVersion is who held the lock from a log position on.
+type lockVersion struct {
+	index  uint64
+	tokens []uint64
+}
+
+// logFile is one life of a file.
+type logFile struct {
+	name, lock string
+	data       []byte
+	born, died uint64 // log positions; died 0 = lives
+}
+
+func (l *logChecker) session(id uint64) *logSession {
+	for _, s := range l.sessions {
+		if s.id == id {
+			return s
+		}
+	}
+	return nil
+}
+
+func (l *logChecker) lock(name string) *logLock {
+	for _, k := range l.locks {
+		if k.name == name {
+			return k
+		}
+	}
+	k := &logLock{name: name}
+	l.locks = append(l.locks, k)
+	return k
+}
+
+func (l *logChecker) file(name string) *logFile {
+	for _, f := range l.files {
+		if f.name == name && f.died == 0 {
+			return f
+		}
+	}
+	return nil
+}
+
+func (k *logLock) hold(token uint64) *logHold {
+	for _, h := range k.holds {
+		if h.token == token {
+			return h
+		}
+	}
+	return nil
+}
+
+// drop ends a hold.
+func (k *logLock) drop(h *logHold, now uint64, involuntary bool) {
+	for i, x := range k.holds {
+		if x == h {
+			k.holds = append(k.holds[:i:i], k.holds[i+1:]...)
+			break
+		}
+	}
+	if involuntary && h.delay > 0 {
+		k.delayed = max(k.delayed, now+h.delay)
+	}
+}
+
+func (k *logLock) wait(session, sequence uint64) *logWait {
+	for _, w := range k.queue {
+		if w.session == session && w.sequence == sequence {
+			return w
+		}
+	}
+	return nil
+}
+
+func (k *logLock) unqueue(w *logWait) {
+	for i, x := range k.queue {
+		if x == w {
+			k.queue = append(k.queue[:i:i], k.queue[i+1:]...)
+			return
+		}
+	}
+}
+
+// endSession takes the session's holds along. Its places in queues stay until the log answers them (G8 says that it does
+// so in the same entry).
+func (l *logChecker) endSession(s *logSession, involuntary bool) {
+	s.ended = true
+	for _, k := range l.locks {
+		for _, h := range append([]*logHold(nil), k.holds...) {
+			if h.session == s.id {
+				k.drop(h, l.now, involuntary || h.revoked)
+			}
+		}
+	}
+}
+
+// revoke invalidates a hold; it blocks until its lease as of now has ended.
+func (l *logChecker) revoke(k *logLock, h *logHold, atOnce bool) {
+	if !h.revoked {
+		h.revoked = true
+		if s := l.session(h.session); s != nil && (h.deadline == 0 || s.deadline < h.deadline) {
+			h.deadline = s.deadline
+		}
+	}
+	if atOnce {
+		l.revokedNow[h.token] = true
+		k.drop(h, l.now, true)
+	}
+}
+
+// due lets everything happen that the stamp has reached.
+func (l *logChecker) due(trueNow time.Duration) {
+	for _, s := range l.sessions {
+		if s.ended || s.deadline > l.now {
+			continue
+		}
+		l.w.checked("G9")
+		if early := s.lastSent + time.Duration(float64(s.ttl)/(1+float64(l.drift)/1e6)) - trueNow; early > time.Microsecond {
+			l.w.fail("G9", "session %d expires %v before TTL/rho has passed since its last renewal", s.id, early)
+		}
+		l.endSession(s, true)
+	}
+	for _, k := range l.locks {
+		for _, h := range append([]*logHold(nil), k.holds...) {
+			if h.deadline > 0 && h.deadline <= l.now {
+				k.drop(h, l.now, true)
+			}
+		}
+		if k.delayed <= l.now {
+			k.delayed = 0
+		}
+	}
+}

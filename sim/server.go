@@ -1,0 +1,352 @@
+package sim
+
+import (
+	"errors"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	dlmv1 "dlm/api/dlm/v1"
+	"dlm/core"
+	"dlm/netsim"
+	"dlm/replica"
+	"dlm/sim/simdisk"
+	"dlm/wal"
+)
+
+const (
+	dataDir  = "data"
+	memberID = 1
+)
+
+// server is one server machine: a disk, and the process that runs on it or does not.
+type server struct {
+	w     *World
+	disk  *simdisk.Disk
+	rng   *netsim.RNG
+	clock clock
+
+	node  *replica.Node
+	store *wal.Store
+	up    bool
+	// life is the incarnation of the process: what was asked for in another one comes to nothing.
+	life uint64
+
+	inbox       []serverEvent
+	waking      bool
+	wakes       uint64        // counts them, so that one that was superseded does nothing
+	stalled     time.Duration // until then the process stands still
+	timer       time.Duration // the local time that is armed, 0 = none
+	log         *replica.LogTask
+	file        *replica.FileTask
+	diskCrash   *Fault // strikes in the middle of the next task
+	restarts    int
+	lastApplied uint64
+}
+
+// serverEvent is something that has reached the process and that it has not looked at yet.
+type serverEvent struct {
+	conn       uint64
+	frame      []byte
+	connect    bool
+	disconnect bool
+	logDone    bool
+	logErr     error
+	fileDone   bool
+	fileRes    replica.FileResult
+}
+
+func newServer(w *World) *server {
+	s := &server{w: w, rng: netsim.NewRNG(w.plan.Seed, streamServer)}
+	s.disk = simdisk.New(netsim.NewRNG(w.plan.Seed, streamDisk))
+	s.clock = clock{localAt: s.rng.Between(time.Hour, 1000*time.Hour), ppm: s.rng.Uint64() % w.plan.Config.DriftPPM}
+	return s
+}
+
+// create makes the data directory, as the first start of a server does.
+func (s *server) create() error {
+	limits := core.DefaultLimits()
+	limits.DriftPpm = s.w.plan.Config.DriftPPM
+	if n := s.w.plan.Config.Window; n > 0 {
+		limits.Window = n
+	}
+	id := [16]byte{'s', 'i', 'm'}
+	snap, err := replica.InitialSnapshot(core.Config{Limits: limits, ClusterID: id, FirstToken: 1000}, memberID)
+	if err != nil {
+		return err
+	}
+	return wal.Create(s.disk.FS(), dataDir, wal.Identity{ClusterID: id, MemberID: memberID}, snap)
+}
+
+// start recovers and begins to serve. It is called again later if the process dies in recovery.
+func (s *server) start(again *Fault) {
+	if s.up {
+		return
+	}
+	s.life++
+	if again != nil {
+		s.disk.StopAfter(again.Budget)
+	}
+	store, rec, err := wal.Open(s.disk.FS(), dataDir, wal.Options{SegmentBytes: s.w.plan.Config.SegmentBytes})
+	if err != nil {
+		s.w.note("recovery stopped", s.life, 0, 0)
+		if !errors.Is(err, simdisk.ErrStopped) {
+			s.w.fail("G5", "the server cannot start: %v", err)
+			return
+		}
+		s.stopDisk(again.Power)
+		s.restartAfter(nil)
+		return
+	}
+	cfg := s.w.plan.Config
+	s.node, err = replica.Start(replica.Config{
+		MemberID: memberID, Version: "sim", SnapshotBytes: cfg.SnapshotBytes, EntryBytes: cfg.EntryBytes,
+		MaxPending: cfg.MaxPending, Observe: s.w.observe,
+	}, rec, s.read())
+	if err != nil {
+		s.w.fail("G5", "the server cannot start: %v", err)
+		return
+	}
+	s.store, s.up = store, true
+	s.restarts++
+	s.w.note("server up", s.life, rec.Snapshot.Index, uint64(len(rec.Entries)))
+	if again != nil {
+		// What is left of the budget strikes later: as soon as the first task meets it.
+		s.w.count("recovery under a budget")
+	}
+	s.flush()
+}
+
+func (s *server) read() time.Duration { return s.clock.read(s.w.sim.Now()) }
+
+// crash ends the process in the middle of whatever it did.
+func (s *server) crash(f *Fault) {
+	if !s.up {
+		return
+	}
+	s.w.logCheck.remember(s.node)
+	// A task on its way gets some of its operations done.
+	s.disk.StopAfter(f.Budget)
+	if s.file != nil && (s.log == nil || s.rng.Chance(500_000)) {
+		s.file.Run(s.store)
+		s.w.count("crash in a file task")
+	}
+	if s.log != nil {
+		_ = s.log.Run(s.store)
+		s.w.count("crash in a log task")
+	}
+	s.end(f.Power)
+	again := f
+	if !f.Again {
+		again = nil
+	}
+	s.restartAfter(again)
+}
+
+func (s *server) end(power bool) {
+	s.w.note("server down", s.life, b2u(power), 0)
+	s.up, s.node, s.store, s.inbox, s.log, s.file, s.timer = false, nil, nil, nil, nil, nil, 0
+	s.waking, s.stalled = false, 0
+	s.life++
+	s.w.net.CloseServer(0, power)
+	s.stopDisk(power)
+	if power {
+		s.w.count("power cut")
+	} else {
+		s.w.count("server crash")
+	}
+}
+
+func (s *server) stopDisk(power bool) {
+	if power {
+		s.disk.PowerCut()
+	} else {
+		s.disk.Crash()
+	}
+}
+
+func (s *server) restartAfter(again *Fault) {
+	life := s.life
+	s.w.sim.After(s.rng.Tail(5*time.Millisecond, 4*time.Second), func() {
+		if s.life != life {
+			return
+		}
+		if s.w.healed {
+			again = nil
+		}
+		s.start(again)
+	})
+}
+
+// deliver hands an event to the process, which looks at it (and at its clock) a little later.
+func (s *server) deliver(e serverEvent) {
+	s.inbox = append(s.inbox, e)
+	s.wake(s.rng.Between(0, s.w.gap()))
+}
+
+func (s *server) wake(d time.Duration) {
+	if s.waking {
+		return
+	}
+	s.waking = true
+	s.wakes++
+	life, n := s.life, s.wakes
+	at := max(s.w.sim.Now()+d, s.stalled)
+	s.w.sim.At(at, func() {
+		if s.life != life || s.wakes != n {
+			return
+		}
+		s.waking = false
+		if s.stalled > s.w.sim.Now() {
+			s.wake(0)
+			return
+		}
+		s.work()
+	})
+}
+
+// work takes everything that has arrived in, each with a reading of the clock after its arrival, then flushes.
+func (s *server) work() {
+	inbox := s.inbox
+	s.inbox = nil
+	for _, e := range inbox {
+		now := s.read()
+		switch {
+		case e.connect:
+			s.node.Connect(now, e.conn)
+		case e.disconnect:
+			s.node.Disconnect(e.conn)
+		case e.logDone:
+			s.node.LogDone(now, e.logErr)
+		case e.fileDone:
+			s.node.FileDone(now, e.fileRes)
+		default:
+			var f dlmv1.ClientFrame
+			if err := proto.Unmarshal(e.frame, &f); err != nil {
+				s.w.fail("sim", "a frame does not decode: %v", err)
+				return
+			}
+			s.node.Receive(now, e.conn, &f)
+		}
+	}
+	s.flush()
+}
+
+func (s *server) flush() {
+	eff := s.node.Flush(s.read())
+	s.w.afterServerStep()
+	if eff.Err != nil {
+		s.stopped(eff.Err)
+		return
+	}
+	for _, o := range eff.Frames {
+		b, err := proto.Marshal(o.Frame)
+		if err != nil {
+			s.w.fail("sim", "a frame does not encode: %v", err)
+			return
+		}
+		s.w.net.SendToClient(o.Conn, b)
+	}
+	if eff.Log != nil {
+		s.startLog(eff.Log)
+	}
+	if eff.File != nil {
+		s.startFile(eff.File)
+	}
+	s.arm()
+}
+
+// stopped: the node gave up. That is right only after a fault of the disk.
+func (s *server) stopped(err error) {
+	s.w.note("server stops", s.life, 0, 0)
+	s.w.logf("%v", err)
+	if !errors.Is(err, simdisk.ErrInjected) && !errors.Is(err, simdisk.ErrStopped) && !errors.Is(err, wal.ErrBroken) {
+		s.w.fail("G5", "the server stopped: %v", err)
+		return
+	}
+	s.w.count("stopped by the disk")
+	s.w.logCheck.remember(s.node)
+	s.end(s.rng.Chance(500_000))
+	s.restartAfter(nil)
+}
+
+func (s *server) diskTime() time.Duration {
+	c := &s.w.plan.Config
+	d := s.rng.Between(c.DiskMin, c.DiskMax)
+	if !s.w.healed && s.rng.Chance(20_000) {
+		d += s.rng.Tail(0, c.DiskSlow)
+	}
+	return d
+}
+
+func (s *server) startLog(t *replica.LogTask) {
+	s.log = t
+	life, d := s.life, s.diskTime()
+	s.maybeDiskCrash(d)
+	s.w.sim.After(d, func() {
+		if s.life != life {
+			return
+		}
+		s.log = nil
+		s.deliver(serverEvent{logDone: true, logErr: t.Run(s.store)})
+	})
+}
+
+func (s *server) startFile(t *replica.FileTask) {
+	s.file = t
+	life, d := s.life, s.diskTime()
+	s.maybeDiskCrash(d)
+	s.w.sim.After(d, func() {
+		if s.life != life {
+			return
+		}
+		s.file = nil
+		s.deliver(serverEvent{fileDone: true, fileRes: t.Run(s.store)})
+	})
+}
+
+func (s *server) maybeDiskCrash(d time.Duration) {
+	f := s.diskCrash
+	if f == nil {
+		return
+	}
+	s.diskCrash = nil
+	life := s.life
+	s.w.sim.After(d/2, func() {
+		if s.life == life {
+			s.crash(f)
+		}
+	})
+}
+
+// arm sets the node's timer.
+func (s *server) arm() {
+	at, ok := s.node.NextTimer()
+	if !ok || at == s.timer {
+		return
+	}
+	s.timer = at
+	life := s.life
+	s.w.sim.At(max(s.clock.when(at), s.stalled), func() {
+		if s.life != life || !s.up || s.timer != at {
+			return
+		}
+		s.timer = 0
+		s.wake(0)
+	})
+}
+
+func b2u(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// unstall lets a process that stands still go on at once.
+func (s *server) unstall() {
+	if s.up {
+		s.stalled, s.waking, s.timer = 0, false, 0
+		s.wake(0)
+	}
+}

@@ -1,0 +1,289 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	dlmv1 "dlm/api/dlm/v1"
+	"dlm/client/engine"
+	"dlm/core"
+	"dlm/netsim"
+)
+
+// Failure is a broken promise.
+type Failure struct {
+	// Number of it in the design: G1 ... G9, L1 ...; "sim" if the simulator itself is at fault.
+	Number string
+	Text   string
+	At     time.Duration
+}
+
+func (f *Failure) Error() string { return fmt.Sprintf("%s broken at %v: %s", f.Number, f.At, f.Text) }
+
+// World is one run.
+type World struct {
+	plan    Plan
+	sim     *netsim.Sim
+	net     *netsim.Network
+	server  *server
+	clients []*client
+	raft    *netsim.RNG
+
+	logCheck *logChecker
+	replies  *replyChecker
+	leases   *leaseWatch
+
+	healed   bool
+	failure  *Failure
+	hash     digest
+	trace    io.Writer
+	counts   map[string]int
+	checks   map[string]int
+	sessions []uint64
+}
+
+// New makes the world of a plan. trace may be nil; otherwise every event is written to it as a line.
+func New(p Plan, trace io.Writer) *World {
+	w := &World{
+		plan: p, sim: netsim.NewSim(), raft: netsim.NewRNG(p.Seed, streamRaft), hash: newDigest(), trace: trace,
+		counts: map[string]int{}, checks: map[string]int{},
+	}
+	w.net = netsim.NewNetwork(w.sim, netsim.Hash(p.Seed, streamNet), p.Config.Net, w)
+	w.logCheck = newLogChecker(w, p.Config.DriftPPM)
+	w.replies = newReplyChecker(w, w.logCheck)
+	w.leases = &leaseWatch{leaseChecker: leaseChecker{w: w}, world: w}
+	w.server = newServer(w)
+	for i := range p.Config.Clients {
+		w.clients = append(w.clients, newClient(w, i))
+	}
+	for i := range p.Actors {
+		a := &p.Actors[i]
+		if a.Client < len(w.clients) {
+			c := w.clients[a.Client]
+			c.actors = append(c.actors, &actor{c: c, plan: a})
+		}
+	}
+	return w
+}
+
+// Entropy is what crypto/rand.Reader has to be while the world runs.
+func (w *World) Entropy() io.Reader { return w.raft }
+
+// Hash covers every event of the run so far.
+func (w *World) Hash() uint64 { return uint64(w.hash) }
+
+// Counts are how often what happened, Checks how often which promise was checked.
+func (w *World) Counts() map[string]int { return w.counts }
+
+// Checks are how often which promise was checked.
+func (w *World) Checks() map[string]int { return w.checks }
+
+// Steps is the number of events; Now how much virtual time has passed.
+func (w *World) Steps() uint64 { return w.sim.Steps() }
+
+// Now is the virtual time.
+func (w *World) Now() time.Duration { return w.sim.Now() }
+
+// Run runs the plan to its end, or to the first broken promise (a *Failure).
+func (w *World) Run() error {
+	if err := w.server.create(); err != nil {
+		return err
+	}
+	w.sim.At(0, func() { w.server.start(nil) })
+	for _, c := range w.clients {
+		w.sim.At(time.Millisecond, c.start)
+	}
+	for i := range w.plan.Faults {
+		f := &w.plan.Faults[i]
+		w.sim.At(f.At, func() { w.strike(f) })
+	}
+	w.runUntil(w.plan.Config.Faulty, nil)
+	w.heal()
+	if w.failure != nil {
+		return w.failure
+	}
+	return nil
+}
+
+// runUntil steps until the time has come, or until done says so.
+func (w *World) runUntil(end time.Duration, done func() bool) bool {
+	const most = 2_000_000
+	for w.failure == nil {
+		if done != nil && done() {
+			return true
+		}
+		at, ok := w.sim.NextAt()
+		if !ok || at > end {
+			return false
+		}
+		if w.sim.Steps() > most {
+			w.fail("L1", "more than %d events: the run does not come to rest", most)
+			return false
+		}
+		w.sim.Step()
+		w.leases.look()
+	}
+	return false
+}
+
+func (w *World) fail(number, format string, args ...any) {
+	if w.failure == nil {
+		w.failure = &Failure{Number: number, Text: fmt.Sprintf(format, args...), At: w.sim.Now()}
+		w.logf("FAILURE %v", w.failure)
+	}
+}
+
+func (w *World) checked(number string) { w.checks[number]++ }
+func (w *World) count(what string)     { w.counts[what]++ }
+
+// note adds an event to the trace and its hash.
+func (w *World) note(what string, a, b, c uint64) {
+	w.hash.num(uint64(w.sim.Now()), a, b, c)
+	w.hash.text(what)
+	if w.trace != nil {
+		w.logf("%s %d %d %x", what, a, b, c)
+	}
+}
+
+func (w *World) logf(format string, args ...any) {
+	if w.trace != nil {
+		fmt.Fprintf(w.trace, "%14.6f  %s\n", w.sim.Now().Seconds(), fmt.Sprintf(format, args...))
+	}
+}
+
+func (w *World) gap() time.Duration {
+	if w.healed {
+		return min(w.plan.Config.GapMax, time.Millisecond)
+	}
+	return w.plan.Config.GapMax
+}
+
+// observe is replica.Config.Observe.
+func (w *World) observe(index, stamp uint64, reqs []*dlmv1.Request, out core.Output) {
+	w.note("entry", index, stamp, hashEntry(stamp, reqs, out))
+	if w.trace != nil {
+		for _, r := range reqs {
+			w.logf("    %v", r)
+		}
+		for _, a := range out.Answers {
+			w.logf("    -> %v", a)
+		}
+		for _, n := range out.Notices {
+			w.logf("    .. %v", n)
+		}
+	}
+	w.logCheck.entry(w.sim.Now(), index, stamp, reqs, out, func(session, sequence uint64) time.Duration {
+		return w.replies.sent[[2]uint64{session, sequence}]
+	})
+}
+
+// afterServerStep compares states at some log positions, to be met again after a restart.
+func (w *World) afterServerStep() {
+	n := w.server.node
+	applied := n.Applied()
+	if applied == w.server.lastApplied {
+		return
+	}
+	w.server.lastApplied = applied
+	if err := n.Core().Check(); err != nil {
+		w.fail("G1", "the state at position %d breaks an invariant: %v", applied, err)
+	}
+	w.logCheck.state(n)
+	if applied%4 == 0 {
+		w.logCheck.remember(n)
+	}
+}
+
+// sent sees every frame that a client sends, delivered every one that a client looks at.
+func (w *World) sent(c *client, f *dlmv1.ClientFrame) {
+	w.note("client sends", uint64(c.id), uint64(len(f.GetRequests())), hashClientFrame(f))
+	for _, r := range f.GetRequests() {
+		w.logf("    c%d: %v", c.id, r)
+		w.replies.request(w.sim.Now(), r)
+	}
+}
+
+func (w *World) delivered(c *client, f *dlmv1.ServerFrame) {
+	w.note("client gets", uint64(c.id), uint64(len(f.GetAnswers())), hashServerFrame(f))
+	for _, a := range f.GetAnswers() {
+		w.logf("    c%d: %v", c.id, a)
+		w.replies.answer(a)
+	}
+	for _, n := range f.GetNotices() {
+		w.logf("    c%d: %v", c.id, n)
+	}
+}
+
+// completed sees the end of every call: L1, by its deadline.
+func (w *World) completed(c *client, k *call, d engine.Completion) {
+	w.checked("L1")
+	w.note("call ends", uint64(c.id), uint64(d.Call), b2u(d.Err == nil))
+	w.logf("    c%d: %v %v", c.id, d.Answer, d.Err)
+	late := c.read() - k.deadline
+	if k.deadline > 0 && late > 2*w.plan.Config.GapMax+time.Millisecond && w.sim.Now() > c.stalled+time.Second {
+		w.fail("L1", "client %d: a call ends %v after its deadline", c.id, late)
+	}
+	if d.Err != nil && errors.Is(d.Err, engine.ErrTooOld) {
+		w.count("too old")
+	}
+}
+
+func (w *World) sessionKnown(a *actor, d engine.Completion) {
+	w.sessions = append(w.sessions, d.Session)
+	for _, h := range d.Answer.GetHolds() {
+		w.leases.claim(a.c, d.Session, h.GetLock(), h.GetToken(), h.GetMode() == dlmv1.Mode_MODE_SHARED)
+	}
+}
+
+func (w *World) oldSession(which uint64) uint64 {
+	if len(w.sessions) == 0 {
+		return 1
+	}
+	return w.sessions[which%uint64(len(w.sessions))]
+}
+
+func (w *World) oldToken(which uint64) uint64 {
+	if n := uint64(len(w.logCheck.tokens)); n > 0 {
+		return w.logCheck.tokens[which%n]
+	}
+	return 1
+}
+
+// staleRequest uses a token that somebody was granted at some time.
+func (w *World) staleRequest(op *Op) *dlmv1.Request {
+	token := w.oldToken(op.Which)
+	switch op.Which / 7 % 3 {
+	case 0:
+		return &dlmv1.Request{Op: &dlmv1.Request_Append{Append: &dlmv1.Append{
+			File: op.File, Lock: op.Lock, Token: token, Data: w.someData(token, 0, op.Bytes),
+		}}}
+	case 1:
+		return &dlmv1.Request{Op: &dlmv1.Request_Release{Release: &dlmv1.Release{Lock: op.Lock, Token: token}}}
+	}
+	return &dlmv1.Request{Op: &dlmv1.Request_Renew{Renew: &dlmv1.Renew{Lock: op.Lock, Token: token}}}
+}
+
+func (w *World) someData(token uint64, n, size int) []byte {
+	b := make([]byte, size)
+	_, _ = netsim.NewRNG(token, uint64(n)).Read(b)
+	return b
+}
+
+// leaseWatch is a leaseChecker that asks the world's engines.
+type leaseWatch struct {
+	leaseChecker
+	world *World
+}
+
+func (l *leaseWatch) claim(c *client, session uint64, lock string, token uint64, shared bool) {
+	l.add(&claim{client: c.id, life: c.life, session: session, lock: lock, token: token, shared: shared})
+}
+
+func (l *leaseWatch) look() {
+	l.check(func(k *claim) bool {
+		c := l.world.clients[k.client]
+		return c.up && c.life == k.life && c.engine.Held(c.read(), k.session, k.lock, k.token)
+	}, func(token uint64) bool { return l.world.logCheck.revokedNow[token] })
+}
