@@ -15,7 +15,7 @@ const (
 	// pageBytes ends a page of locks early, whose holders and waiters may be many. It is a rough size; one lock is
 	// always shown as a whole.
 	pageBytes = 1 << 20
-	// readDefault and readMost are for ReadFile.
+	// readMost is the most that one ReadFile may ask for, in bytes.
 	readMost = 256 << 10
 )
 
@@ -191,7 +191,7 @@ func (c *Core) readFile(a *dlmv1.ReadAnswer, op *dlmv1.ReadFile) refusal {
 
 func (c *Core) status() *dlmv1.Status {
 	return &dlmv1.Status{
-		ClusterId: c.clusterID[:], Index: c.index,
+		ClusterId: slices.Clone(c.clusterID[:]), Index: c.index,
 		Sessions: uint64(len(c.sessions.byID)), Locks: uint64(len(c.locks.byName)), Waiters: uint64(c.waiting),
 		Files: uint64(len(c.files.byName)), LastToken: c.lastToken, Limits: mergeLimits(c.limits, nil),
 	}

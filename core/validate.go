@@ -117,44 +117,44 @@ func tooMuch(limit uint64, format string, args ...any) refusal {
 	return f
 }
 
-// understood says whether a message holds no field that this version does not know. Ignoring one could do something else than
-// was asked for.
-func understood(m protoreflect.ProtoMessage) bool { return len(m.ProtoReflect().GetUnknown()) == 0 }
+// understood says whether a message holds no field that this version does not know. Ignoring one could do something else
+// than was asked for.
+func understood(m protoreflect.Message) bool { return len(m.GetUnknown()) == 0 }
 
 // checkOp checks whatever a request says about itself: all that does not depend on sessions, locks and files.
 func (c *Core) checkOp(r *dlmv1.Request) refusal {
-	if !understood(r) {
+	if !understood(r.ProtoReflect()) {
 		return unsupported("the request has a field that this version does not know")
 	}
 	switch op := r.GetOp().(type) {
 	case *dlmv1.Request_Open:
-		return checkMessage(op.Open, op.Open != nil, c.checkOpen)
+		return checkMessage(op.Open, c.checkOpen)
 	case *dlmv1.Request_Attach:
-		return checkMessage(op.Attach, op.Attach != nil, func(m *dlmv1.Attach) refusal { return checkKey(m.Key) })
+		return checkMessage(op.Attach, func(m *dlmv1.Attach) refusal { return checkKey(m.Key) })
 	case *dlmv1.Request_KeepAlive:
-		return checkMessage(op.KeepAlive, op.KeepAlive != nil, nil)
+		return checkMessage(op.KeepAlive, nil)
 	case *dlmv1.Request_Close:
-		return checkMessage(op.Close, op.Close != nil, nil)
+		return checkMessage(op.Close, nil)
 	case *dlmv1.Request_Acquire:
-		return checkMessage(op.Acquire, op.Acquire != nil, c.checkAcquire)
+		return checkMessage(op.Acquire, c.checkAcquire)
 	case *dlmv1.Request_Cancel:
-		return checkMessage(op.Cancel, op.Cancel != nil, func(m *dlmv1.Cancel) refusal { return checkCancel(m, r.Sequence) })
+		return checkMessage(op.Cancel, func(m *dlmv1.Cancel) refusal { return checkCancel(m, r.Sequence) })
 	case *dlmv1.Request_Release:
-		return checkMessage(op.Release, op.Release != nil, func(m *dlmv1.Release) refusal { return c.checkLock(m.Lock) })
+		return checkMessage(op.Release, func(m *dlmv1.Release) refusal { return c.checkLock(m.Lock) })
 	case *dlmv1.Request_Renew:
-		return checkMessage(op.Renew, op.Renew != nil, c.checkRenew)
+		return checkMessage(op.Renew, c.checkRenew)
 	case *dlmv1.Request_Revoke:
-		return checkMessage(op.Revoke, op.Revoke != nil, c.checkRevoke)
+		return checkMessage(op.Revoke, c.checkRevoke)
 	case *dlmv1.Request_RevokeSession:
-		return checkMessage(op.RevokeSession, op.RevokeSession != nil,
+		return checkMessage(op.RevokeSession,
 			func(m *dlmv1.RevokeSession) refusal { return c.checkText("why", m.Why) })
 	case *dlmv1.Request_Append:
-		return checkMessage(op.Append, op.Append != nil, c.checkAppend)
+		return checkMessage(op.Append, c.checkAppend)
 	case *dlmv1.Request_Delete:
-		return checkMessage(op.Delete, op.Delete != nil,
+		return checkMessage(op.Delete,
 			func(m *dlmv1.Delete) refusal { return c.checkFile(m.File, m.Lock) })
 	case *dlmv1.Request_SetLimits:
-		return checkMessage(op.SetLimits, op.SetLimits != nil, c.checkSetLimits)
+		return checkMessage(op.SetLimits, c.checkSetLimits)
 	}
 	return invalid("the request has no operation")
 }
@@ -164,11 +164,12 @@ func unsupported(detail string) refusal {
 }
 
 // checkMessage does what is common to all operations, then what is the operation's own.
-func checkMessage[M protoreflect.ProtoMessage](m M, present bool, check func(M) refusal) refusal {
-	if !present {
+func checkMessage[M protoreflect.ProtoMessage](m M, check func(M) refusal) refusal {
+	r := m.ProtoReflect()
+	if !r.IsValid() { // nil: it cannot come over the wire, but from a caller in this process
 		return invalid("the request has no operation")
 	}
-	if !understood(m) {
+	if !understood(r) {
 		return unsupported("the operation has a field that this version does not know")
 	}
 	if check == nil {
@@ -288,7 +289,7 @@ func (c *Core) checkSetLimits(m *dlmv1.SetLimits) refusal {
 	if m.Limits == nil {
 		return invalid("no limits were given")
 	}
-	if !understood(m.Limits) {
+	if !understood(m.Limits.ProtoReflect()) {
 		return unsupported("the limits have a field that this version does not know")
 	}
 	if err := checkLimits(mergeLimits(c.limits, m.Limits)); err != nil {
