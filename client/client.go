@@ -146,14 +146,8 @@ func (c *Client) ask(t task) bool {
 	if !c.post(func(l *loop, now time.Duration) { t(l, now); close(done) }) {
 		return false
 	}
-	select {
-	case <-done:
-		return true
-	case <-c.ended:
-		// The loop runs every task that was posted before the end.
-		<-done
-		return true
-	}
+	<-done // the loop runs every task that was taken
+	return true
 }
 
 // call is one call of the application that the engine works on.

@@ -26,17 +26,24 @@ func (c *Client) Query(ctx context.Context, what string, r *dlmv1.Read) (*dlmv1.
 	return d.Read, err
 }
 
+// LockInfo is who holds a lock and who waits for it.
+type LockInfo struct {
+	*dlmv1.LockInfo
+	// Stamp is the cluster time of the read: holds and waits are younger by it.
+	Stamp uint64
+}
+
 // GetLock tells who holds a lock and who waits for it. A name that nobody uses is a free lock, not an error.
-func (c *Client) GetLock(ctx context.Context, name string) (*dlmv1.LockInfo, error) {
+func (c *Client) GetLock(ctx context.Context, name string) (LockInfo, error) {
 	a, err := c.Query(ctx, fmt.Sprintf("get lock %q", name), &dlmv1.Read{Op: &dlmv1.Read_GetLock{GetLock: &dlmv1.GetLock{Lock: name}}})
-	return a.GetLock(), err
+	return LockInfo{a.GetLock(), a.GetStamp()}, err
 }
 
 // CheckToken reports whether (lock, token) is the current hold; if not, the LockInfo shows who holds it.
-func (c *Client) CheckToken(ctx context.Context, lock string, token uint64) (bool, *dlmv1.LockInfo, error) {
+func (c *Client) CheckToken(ctx context.Context, lock string, token uint64) (bool, LockInfo, error) {
 	a, err := c.Query(ctx, fmt.Sprintf("check token %d of %q", token, lock),
 		&dlmv1.Read{Op: &dlmv1.Read_CheckToken{CheckToken: &dlmv1.CheckToken{Lock: lock, Token: token}}})
-	return a.GetCurrent(), a.GetLock(), err
+	return a.GetCurrent(), LockInfo{a.GetLock(), a.GetStamp()}, err
 }
 
 // Status describes the server that answers and the size of its tables.
@@ -47,48 +54,46 @@ func (c *Client) Status(ctx context.Context) (*dlmv1.Status, error) {
 
 // Locks yields the locks whose names begin with prefix, by name. It reads page by page: each page is the state of one
 // instant, all together are not. An error ends it.
-func (c *Client) Locks(ctx context.Context, prefix string) iter.Seq2[*dlmv1.LockInfo, error] {
-	after := ""
-	return pages(func() ([]*dlmv1.LockInfo, bool, error) {
-		a, err := c.Query(ctx, "list locks", &dlmv1.Read{Op: &dlmv1.Read_ListLocks{ListLocks: &dlmv1.ListLocks{Prefix: prefix, After: after, Limit: pageSize}}})
-		if n := len(a.GetLocks()); n > 0 {
-			after = a.GetLocks()[n-1].GetLock()
+func (c *Client) Locks(ctx context.Context, prefix string) iter.Seq2[LockInfo, error] {
+	return pages(func(last LockInfo) ([]LockInfo, bool, error) {
+		a, err := c.Query(ctx, "list locks", &dlmv1.Read{Op: &dlmv1.Read_ListLocks{
+			ListLocks: &dlmv1.ListLocks{Prefix: prefix, After: last.GetLock(), Limit: pageSize},
+		}})
+		var locks []LockInfo
+		for _, l := range a.GetLocks() {
+			locks = append(locks, LockInfo{l, a.GetStamp()})
 		}
-		return a.GetLocks(), a.GetMore(), err
+		return locks, a.GetMore(), err
 	})
 }
 
 // Sessions yields the open sessions, by id, page by page as Locks does.
 func (c *Client) Sessions(ctx context.Context) iter.Seq2[*dlmv1.SessionInfo, error] {
-	var after uint64
-	return pages(func() ([]*dlmv1.SessionInfo, bool, error) {
-		a, err := c.Query(ctx, "list sessions", &dlmv1.Read{Op: &dlmv1.Read_ListSessions{ListSessions: &dlmv1.ListSessions{After: after, Limit: pageSize}}})
-		if n := len(a.GetSessions()); n > 0 {
-			after = a.GetSessions()[n-1].GetSession()
-		}
+	return pages(func(last *dlmv1.SessionInfo) ([]*dlmv1.SessionInfo, bool, error) {
+		a, err := c.Query(ctx, "list sessions", &dlmv1.Read{Op: &dlmv1.Read_ListSessions{
+			ListSessions: &dlmv1.ListSessions{After: last.GetSession(), Limit: pageSize},
+		}})
 		return a.GetSessions(), a.GetMore(), err
 	})
 }
 
 // Files yields the files whose names begin with prefix, by name, page by page as Locks does.
 func (c *Client) Files(ctx context.Context, prefix string) iter.Seq2[*dlmv1.FileInfo, error] {
-	after := ""
-	return pages(func() ([]*dlmv1.FileInfo, bool, error) {
-		a, err := c.Query(ctx, "list files", &dlmv1.Read{Op: &dlmv1.Read_ListFiles{ListFiles: &dlmv1.ListFiles{Prefix: prefix, After: after, Limit: pageSize}}})
-		if n := len(a.GetFiles()); n > 0 {
-			after = a.GetFiles()[n-1].GetFile()
-		}
+	return pages(func(last *dlmv1.FileInfo) ([]*dlmv1.FileInfo, bool, error) {
+		a, err := c.Query(ctx, "list files", &dlmv1.Read{Op: &dlmv1.Read_ListFiles{
+			ListFiles: &dlmv1.ListFiles{Prefix: prefix, After: last.GetFile(), Limit: pageSize},
+		}})
 		return a.GetFiles(), a.GetMore(), err
 	})
 }
 
-// pages turns a function that reads the next page into an iterator over items.
-func pages[T any](next func() (items []T, more bool, err error)) iter.Seq2[T, error] {
+// pages turns a function that reads the page after an item (the zero item: the first page) into an iterator over items.
+func pages[T any](next func(last T) (items []T, more bool, err error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
+		var last, none T
 		for {
-			items, more, err := next()
+			items, more, err := next(last)
 			if err != nil {
-				var none T
 				yield(none, err)
 				return
 			}
@@ -96,6 +101,7 @@ func pages[T any](next func() (items []T, more bool, err error)) iter.Seq2[T, er
 				if !yield(item, nil) {
 					return
 				}
+				last = item
 			}
 			if !more || len(items) == 0 {
 				return

@@ -18,6 +18,7 @@ type Session struct {
 	cancel  context.CancelCauseFunc
 	events  chan Event
 	dropped atomic.Uint64
+	ttl     time.Duration
 	// locks belongs to the loop.
 	locks map[lockKey]*Lock
 }
@@ -39,7 +40,7 @@ func (c *Client) OpenSession(ctx context.Context, opts ...SessionOption) (*Sessi
 }
 
 // AttachSession takes over a session that another process opened. That process is fenced off: its calls fail with
-// ErrFenced, its waits are cancelled. The session's holds stay; Adopt gets at them.
+// ErrFenced, its waits are cancelled. The session's holds stay: see Session.Locks.
 func (c *Client) AttachSession(ctx context.Context, id uint64, opts ...SessionOption) (*Session, error) {
 	o, err := newSessionOptions(opts)
 	if err != nil {
@@ -56,6 +57,7 @@ func (c *Client) session(ctx context.Context, what string, o sessionOptions, beg
 	_, err := c.do(ctx, what, begin, func(l *loop, d engine.Completion) {
 		if d.Err == nil {
 			s.id = d.Session
+			s.ttl = time.Duration(d.Answer.GetTtlNanos())
 			l.sessions[s.id] = s
 			for _, h := range d.Answer.GetHolds() {
 				l.keep(newLock(s, h.GetLock(), h.GetMode(), h.GetToken()))
@@ -71,6 +73,9 @@ func (c *Client) session(ctx context.Context, what string, o sessionOptions, beg
 
 // ID names the session in the cluster. Never 0.
 func (s *Session) ID() uint64 { return s.id }
+
+// TTL is how long the session outlives its last renewal.
+func (s *Session) TTL() time.Duration { return s.ttl }
 
 // Context is done when the session is closed or lost; its cause says why.
 func (s *Session) Context() context.Context { return s.ctx }

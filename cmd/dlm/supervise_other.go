@@ -1,0 +1,27 @@
+//go:build !linux
+
+package main
+
+import (
+	"errors"
+	"time"
+
+	"dlm/client"
+)
+
+const guardianVerb = "__guardian"
+
+var (
+	errGuardian = errors.New("the guardian ended the command")
+	errTooClose = errors.New("the lease was about to end")
+)
+
+func guardianMain() int { return exitUsage }
+
+func lookPath(name string) (string, error) {
+	return "", &exitError{exitCannotRun, errors.New("dlm lock runs on Linux only: elsewhere nothing ends the command in time")}
+}
+
+func supervise(*client.Lock, time.Duration, string, []string, []string) (int, error, error) {
+	return 0, nil, errors.ErrUnsupported
+}
