@@ -432,6 +432,8 @@ func (m *model) revokeSession(r *dlmv1.RevokeSession, no func(dlmv1.Reason) *dlm
 	}
 	if !s.revoked {
 		s.revoked, s.why = true, r.GetWhy()
+	}
+	if !r.GetNow() { // or else the end tells it
 		m.notice(&dlmv1.Notice{Kind: dlmv1.Notice_KIND_SESSION_LOST, Session: s.id, Reason: dlmv1.Reason_REASON_SESSION_REVOKED, Why: r.GetWhy()})
 	}
 	m.endWaits(s, dlmv1.Reason_REASON_SESSION_REVOKED)
