@@ -77,6 +77,10 @@ func (a *actor) open() {
 		}
 		a.session = d.Session
 		a.c.w.sessionKnown(a, d)
+		if a.closed {
+			a.close(func() {})
+			return
+		}
 		a.step()
 	}
 	now, deadline := a.c.read(), a.deadlineIn(3*time.Second)

@@ -43,8 +43,9 @@ func (c *replyChecker) answer(a *dlmv1.Answer) {
 	for _, logged := range c.log.answers[a.GetIndex()] {
 		found = found || proto.Equal(logged, a)
 	}
-	// The result of a sequence that was cancelled before it came lies in the log as a part of the cancel's.
-	if !found && a.GetReason() != dlmv1.Reason_REASON_CANCELLED {
+	// Two kinds need not lie in the log: the result of a sequence that was cancelled before it came is a part of the cancel's,
+	// and that an instance was fenced off is never undone, so a server may say it from applied state.
+	if !found && a.GetReason() != dlmv1.Reason_REASON_CANCELLED && a.GetReason() != dlmv1.Reason_REASON_INSTANCE_FENCED {
 		c.w.fail("G5", "an answer that the log does not hold at position %d: %v", a.GetIndex(), a)
 	}
 	if a.GetSequence() == 0 || refusal(a) {

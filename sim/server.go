@@ -90,11 +90,12 @@ func (s *server) start(again *Fault) {
 	store, rec, err := wal.Open(s.disk.FS(), dataDir, wal.Options{SegmentBytes: s.w.plan.Config.SegmentBytes})
 	if err != nil {
 		s.w.note("recovery stopped", s.life, 0, 0)
-		if !errors.Is(err, simdisk.ErrStopped) {
+		if !errors.Is(err, simdisk.ErrStopped) && !errors.Is(err, simdisk.ErrInjected) {
 			s.w.fail("G5", "the server cannot start: %v", err)
 			return
 		}
-		s.stopDisk(again.Power)
+		s.w.count("crash in recovery")
+		s.stopDisk(s.rng.Chance(500_000))
 		s.restartAfter(nil)
 		return
 	}
