@@ -150,7 +150,7 @@ func (s *Store) copySidecar(id uint64, o *openFile, to vfs.File, st *fileState) 
 		return err
 	}
 	end := tableAt(st.length / BlockSize)
-	buffer := make([]byte, 1<<20)
+	buffer := make([]byte, min(1<<20, end-tableOffset))
 	for at := int64(tableOffset); at < end; at += int64(len(buffer)) {
 		part := buffer[:min(int64(len(buffer)), end-at)]
 		if err := readAtMost(o.side, part, at); err != nil {

@@ -140,13 +140,19 @@ func (w *world) checkFiles() error {
 
 // apply writes the entries up to index to the files.
 func (w *world) apply(index uint64) error {
-	for ; w.applied < index; w.applied++ {
-		before := w.files(w.log, w.applied)
-		e := w.log[w.applied-1]
+	var length [testFiles + 1]uint64
+	for _, e := range w.log {
 		id := fileOf(e)
-		if err := w.store.WriteFile(id, uint64(len(before[id])), e.GetData()); err != nil {
-			return err
+		switch {
+		case e.GetIndex() > index:
+			return nil
+		case e.GetIndex() > w.applied:
+			if err := w.store.WriteFile(id, length[id], e.GetData()); err != nil {
+				return err
+			}
+			w.applied = e.GetIndex()
 		}
+		length[id] += uint64(len(e.GetData()))
 	}
 	return nil
 }
