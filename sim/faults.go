@@ -24,7 +24,7 @@ func (w *World) strike(f *Fault) {
 	case FaultDiskCrash:
 		s.diskCrash = f
 	case FaultServerStall:
-		s.stalled = w.sim.Now() + f.For
+		s.stalled = max(s.stalled, w.sim.Now()+f.For)
 	case FaultSync:
 		s.disk.FailSync(f.Budget)
 	case FaultWrite:
@@ -39,7 +39,7 @@ func (w *World) strike(f *Fault) {
 	case FaultClientCrash:
 		c.crash(f.For, time.Duration(b2u(f.For > time.Second))*f.For)
 	case FaultClientStall:
-		c.stalled = w.sim.Now() + f.For
+		c.stalled = max(c.stalled, w.sim.Now()+f.For)
 	case FaultCut, FaultIsolate:
 		w.cut(f)
 	case FaultReset:

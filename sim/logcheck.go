@@ -269,6 +269,7 @@ func (l *logChecker) attach(r *dlmv1.Request, a *dlmv1.Answer, sent func(uint64,
 		s.instance = a.GetInstance()
 		s.deadline, s.lastSent = max(s.deadline, l.now+s.ttl), sent(0, 0)
 		s.slots = map[uint64]*logSlot{}
+		l.endWaits(s)
 	}
 	var have int
 	for _, k := range l.locks {

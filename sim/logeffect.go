@@ -38,7 +38,7 @@ func (l *logChecker) grant(k *logLock, s *logSession, a *dlmv1.Answer, h *logHol
 		l.w.fail("G3", "position %d: token %d is granted after token %d", l.index, a.GetToken(), l.lastToken)
 	}
 	for _, w := range before {
-		if ws := l.session(w.session); ws.ended || w.deadline != 0 && w.deadline <= l.now {
+		if w.gone || w.deadline != 0 && w.deadline <= l.now {
 			continue
 		}
 		l.w.fail("G7", "position %d: (%d, %d) gets %q before (%d, %d), which waits longer", l.index, s.id, a.GetSequence(), k.name, w.session, w.sequence)
@@ -64,8 +64,7 @@ func (l *logChecker) possible(a *dlmv1.Answer) bool {
 	if w == nil || a.GetReason() != dlmv1.Reason_REASON_OK {
 		return true
 	}
-	s := l.session(w.session)
-	if s.ended || k.delayed > l.now {
+	if w.gone || k.delayed > l.now {
 		return false
 	}
 	for _, h := range k.holds {
@@ -74,7 +73,7 @@ func (l *logChecker) possible(a *dlmv1.Answer) bool {
 		}
 	}
 	for _, b := range k.queue[:i] {
-		if bs := l.session(b.session); !bs.ended && (b.deadline == 0 || b.deadline > l.now) {
+		if !b.gone && (b.deadline == 0 || b.deadline > l.now) {
 			return false
 		}
 	}
@@ -194,6 +193,7 @@ func (l *logChecker) revokeSession(op *dlmv1.RevokeSession) {
 		return
 	}
 	s.revoked = true
+	l.endWaits(s)
 	for _, k := range l.locks {
 		for _, h := range append([]*logHold(nil), k.holds...) {
 			if h.session == s.id {
@@ -234,8 +234,7 @@ func (l *logChecker) settled() {
 	for _, k := range l.locks {
 		for i, w := range k.queue {
 			l.w.checked("L3")
-			s := l.session(w.session)
-			if s.ended || s.revoked {
+			if w.gone {
 				l.w.fail("G8", "position %d: (%d, %d) still waits for %q, its session has ended", l.index, w.session, w.sequence, k.name)
 			}
 			if w.deadline != 0 && w.deadline <= l.now {

@@ -32,6 +32,7 @@ type logHold struct {
 type logWait struct {
 	session, sequence, deadline, limit, delay uint64
 	shared                                    bool
+	gone                                      bool // its session or instance is: it will be answered in this entry
 }
 
 type logLock struct {
@@ -128,11 +129,21 @@ func (k *logLock) unqueue(w *logWait) {
 // so in the same entry).
 func (l *logChecker) endSession(s *logSession, involuntary bool) {
 	s.ended = true
+	l.endWaits(s)
 	for _, k := range l.locks {
 		for _, h := range append([]*logHold(nil), k.holds...) {
 			if h.session == s.id {
 				k.drop(h, l.now, involuntary || h.revoked)
 			}
+		}
+	}
+}
+
+// endWaits: the session's places in queues mean nothing any more.
+func (l *logChecker) endWaits(s *logSession) {
+	for _, k := range l.locks {
+		for _, w := range k.queue {
+			w.gone = w.gone || w.session == s.id
 		}
 	}
 }
