@@ -99,7 +99,7 @@ func (s *Server) warnIgnored(node *replica.Node) {
 	asked, have := s.opts.Limits.GetDefaultTtlNanos(), node.Core().Limits().GetDefaultTtlNanos()
 	if !s.storage.created && asked != 0 && asked != have {
 		s.opts.Logger.Warn("the lock timeout is ignored: the data directory holds a cluster that has its own",
-			"ignored", time.Duration(asked), "in_force", time.Duration(have), "dir", s.opts.Dir)
+			"ignored", time.Duration(asked).String(), "in_force", time.Duration(have).String(), "dir", s.opts.Dir)
 	}
 }
 
@@ -154,7 +154,7 @@ func (s *Server) sayServing() {
 		"torn_bytes", r.Report.TornBytes,
 		"clean", s.storage.created || r.Report.Sealed,
 		"version", s.opts.Version,
-		"took", s.opts.Clock()-s.opened)
+		"took", inWords(s.opts.Clock()-s.opened))
 	s.storage.recovered = nil // large, and the node has it
 }
 
@@ -172,3 +172,6 @@ func (s *Server) Stop() {
 	})
 	<-s.done
 }
+
+// inWords is a duration for log lines: JSON would show it as a bare number.
+func inWords(d time.Duration) string { return d.Round(time.Microsecond).String() }

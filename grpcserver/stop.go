@@ -45,7 +45,7 @@ func (s *Server) shutdown(node <-chan error) error {
 	if err := errors.Join(s.storage.store.Seal(), s.storage.close()); err != nil {
 		return fmt.Errorf("grpcserver: closing the data directory: %w", err)
 	}
-	s.opts.Logger.Info("stopped", "took", time.Since(began))
+	s.opts.Logger.Info("stopped", "took", inWords(time.Since(began)))
 	return nil
 }
 
@@ -53,6 +53,7 @@ func (s *Server) shutdown(node <-chan error) error {
 // the next start to find out.
 func (s *Server) fail(fatal error) error {
 	err := fmt.Errorf("grpcserver: fatal: %w", fatal)
+	s.opts.Logger.Error("stopping at once", "error", fatal)
 	if e := s.opts.Listener.Close(); e != nil && !errors.Is(e, net.ErrClosed) {
 		err = errors.Join(err, e)
 	}

@@ -110,8 +110,8 @@ func (s settings) options(timeoutGiven bool) (grpcserver.Options, error) {
 	if err != nil {
 		return o, fmt.Errorf("%w: --listen must be HOST:PORT, such as 127.0.0.1:50051: %w", errUsage, err)
 	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return o, fmt.Errorf("%w: --listen: the port must be a number from 0 to %d, got %q", errUsage, n, port)
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return o, fmt.Errorf("%w: --listen: the port must be a number from 0 to 65535, got %q", errUsage, port)
 	}
 	if err := o.Validate(); err != nil {
 		return o, fmt.Errorf("%w: %w", errUsage, err)
