@@ -33,7 +33,6 @@ type world struct {
 	faults  faults
 	clients []*client
 	check   func()
-	hook    func(r *dlmv1.Request, first bool)
 	appends map[string]int
 }
 
@@ -96,6 +95,16 @@ func newWorld(t *testing.T, seed uint64) *world {
 		t: t, rng: rand.New(rand.NewPCG(seed, 1)), core: c, askers: map[string][]peer{}, attached: map[uint64]peer{},
 		ppm: limits.DriftPpm, rate: 1, faults: faults{delay: time.Millisecond}, appends: map[string]int{},
 	}
+}
+
+// setLimits begins anew with other limits; before anything else.
+func (w *world) setLimits(limits *dlmv1.Limits) {
+	limits.MinTtlNanos = uint64(100 * time.Millisecond)
+	c, err := core.New(core.Config{Limits: limits, ClusterID: [16]byte{1}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.core = c
 }
 
 func (w *world) after(d time.Duration, do func()) {
