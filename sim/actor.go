@@ -75,7 +75,7 @@ func (a *actor) open() {
 			a.c.later(50*time.Millisecond, a.step)
 			return
 		}
-		a.session = d.Session
+		a.session, a.old = d.Session, 0
 		a.c.w.sessionKnown(a, d)
 		if a.closed {
 			a.close(func() {})

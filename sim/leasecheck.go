@@ -20,8 +20,14 @@ type claim struct {
 	lapsed   bool // it said no once
 }
 
-// add notes a new hold.
+// add notes a hold: a new one, or one that came back with an attach.
 func (l *leaseChecker) add(c *claim) {
+	for i, old := range l.claims {
+		if old.token == c.token && old.client == c.client {
+			l.claims = append(l.claims[:i], l.claims[i+1:]...)
+			break
+		}
+	}
 	l.claims = append(l.claims, c)
 }
 
