@@ -87,9 +87,9 @@
 //     still serve both.
 //   - After it: leftovers of the older are removed by Open.
 //
-// Open changes nothing before everything is read and believed, but for the
-// sync of the directory it begins with: a removal must not outlive the rename
-// that allowed it.
+// Open changes nothing before everything is read and believed, and removes
+// nothing before the copy's name is durable, and with it all names that were
+// seen: a removal must not outlive the rename that allowed it.
 //   - In the copy: it has a temporary name. The old segment is whole.
 //   - After the copy's name is durable: it says that it stands for the old
 //     number, which from then on nobody reads, so it does not matter what a

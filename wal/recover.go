@@ -63,17 +63,12 @@ func Open(fsys vfs.FS, dir string, opt Options) (*Store, *Recovered, error) {
 	return s, &r.out, nil
 }
 
-// begin makes the names that it then acts by durable: a removal must not
-// outlive the rename that allowed it.
+// begin looks at what there is.
 func (r *recovery) begin() error {
-	if err := r.fs.SyncDir(r.dir); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%w: in %s: %w", ErrNoStore, r.dir, err)
-		}
-		return err
-	}
 	var err error
-	if r.list, err = list(r.fs, r.dir); err != nil {
+	if r.list, err = list(r.fs, r.dir); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: in %s: %w", ErrNoStore, r.dir, err)
+	} else if err != nil {
 		return err
 	}
 	if len(r.list.snapshots) == 0 {
@@ -305,6 +300,9 @@ func (r *recovery) settle() error {
 // new number. They may have been read from a page cache that the disk never
 // got, and no sync of the old file can be trusted to write them. What was
 // torn stays behind: after the copy there are zeros.
+//
+// The sync of the directory that ends it also makes the names durable that
+// recovery has acted by, the snapshot's among them; nothing is removed before.
 func (r *recovery) copyTail() (activeSegment, error) {
 	header := r.chain[len(r.chain)-1]
 	oldSalt := header.salt

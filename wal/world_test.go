@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
-	"testing"
 
 	"go.etcd.io/raft/v3/raftpb"
 
@@ -227,14 +226,4 @@ func (w *world) run(steps int) error {
 
 func faulty(err error) bool {
 	return errors.Is(err, simdisk.ErrStopped) || errors.Is(err, simdisk.ErrInjected)
-}
-
-// mustOpen opens without faults, as often as it takes to see it twice.
-func (w *world) mustOpen(t *testing.T) {
-	t.Helper()
-	for range 2 {
-		if err := w.open(); err != nil {
-			t.Fatal(err)
-		}
-	}
 }
