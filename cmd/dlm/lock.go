@@ -34,7 +34,6 @@ func (f *lockFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&f.try, "try", false, "do not queue: exit with 71 if the lock is not free")
 	flags.StringVar(&f.value, "value", "", "a text that 'dlm locks' shows (default: host and process id)")
 	flags.DurationVar(&f.lockDelay, "lock-delay", 0, "if the lock is lost, keep it from everybody for this long")
-	cmd.MarkFlagsMutuallyExclusive("wait", "try")
 }
 
 // options are the library's, after a look at what only makes sense as text.
@@ -46,6 +45,9 @@ func (f *lockFlags) options(cmd *cobra.Command) ([]client.LockOption, error) {
 		if d.value < 0 {
 			return nil, usagef("--%s %v: a duration must not be negative", d.flag, d.value)
 		}
+	}
+	if f.try && cmd.Flags().Changed("wait") {
+		return nil, usagef("--try means not to wait: it does not go with --wait")
 	}
 	value := f.value
 	if value == "" {
@@ -186,7 +188,7 @@ func runLock(g *globals, f *lockFlags, name string, argv []string, opts []client
 	}
 	defer func() { _ = c.Close() }()
 	if sig := (*signalCause)(nil); errors.As(context.Cause(ctx), &sig) {
-		release(l)
+		release(l, releaseTimeout)
 		return &exitError{exitSignal + int(sig.sig), sig}
 	}
 	env := append(os.Environ(),
@@ -195,15 +197,15 @@ func runLock(g *globals, f *lockFlags, name string, argv []string, opts []client
 		fmt.Sprintf("DLM_SESSION=%d", l.Session().ID()),
 		"DLM_SERVER="+g.server,
 	)
-	span := l.Session().TTL()
-	if f.holdLimit > 0 {
-		span = min(span, f.holdLimit)
-	}
-	code, lost, err := supervise(l, span, path, argv, env)
+	code, lost, err := supervise(l, f.holdLimit, path, argv, env)
 	if lost == nil {
 		lost = l.Err()
 	}
-	release(l)
+	patience := releaseTimeout
+	if lost != nil {
+		patience /= 5 // most likely nobody hears it
+	}
+	release(l, patience)
 	switch {
 	case err != nil:
 		return err
@@ -246,8 +248,8 @@ const releaseTimeout = 3 * time.Second
 
 // release closes the session: that releases the lock, and confirms a revoke. A lock that is not released is no reason to
 // hide the command's exit code.
-func release(l *client.Lock) {
-	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
+func release(l *client.Lock, patience time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := l.Session().Close(ctx); err != nil && !errors.Is(err, client.ErrLost) {
 		fmt.Fprintf(os.Stderr, "dlm: the lock could not be released, it ends with its TTL: %v\n", err)
@@ -261,6 +263,7 @@ func reason(err error) string {
 		text string
 	}{
 		{errGuardian, "the guardian had to end it (dlm was stopped?)"},
+		{errLimitClose, "the hold limit is about to pass"},
 		{errTooClose, "no renewal got through, the lease was about to end"},
 		{client.ErrHoldLimit, "the hold limit passed"},
 		{client.ErrExpired, "the session expired"},

@@ -327,7 +327,7 @@ func runAppend(g *globals, f *lockFlags, name, file string, in io.Reader, out fo
 		return interrupted(err)
 	}
 	defer func() { _ = c.Close() }()
-	defer release(l)
+	defer release(l, releaseTimeout)
 	v := appendView{File: file, Lock: name, Token: l.Token()}
 	buf := make([]byte, chunkBytes)
 	for {

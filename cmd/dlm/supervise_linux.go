@@ -16,8 +16,9 @@ import (
 )
 
 var (
-	errGuardian = errors.New("the guardian ended the command")
-	errTooClose = errors.New("the lease was about to end")
+	errGuardian   = errors.New("the guardian ended the command")
+	errLimitClose = errors.New("the hold limit was about to pass")
+	errTooClose   = errors.New("the lease was about to end")
 )
 
 // lookPath finds the command as a shell does.
@@ -45,6 +46,7 @@ const leftoverGrace = 2 * time.Second
 type job struct {
 	l     *client.Lock
 	span  time.Duration // a full lease: TTL or hold limit
+	limit time.Duration // about when the hold limit passes; 0 = never
 	guard *guardian
 	tty   *terminal
 	child int
@@ -59,13 +61,17 @@ type job struct {
 }
 
 // supervise runs the command and returns its exit code and, if it had to be ended, why.
-func supervise(l *client.Lock, span time.Duration, path string, argv, env []string) (code int, lost, err error) {
+func supervise(l *client.Lock, holdLimit time.Duration, path string, argv, env []string) (code int, lost, err error) {
 	end, held := l.LeaseEnd()
 	if !held {
 		return 0, l.Err(), nil
 	}
-	j := &job{l: l, span: span, end: end}
-	if j.guard, err = startGuardian(j.due()); err != nil {
+	j := &job{l: l, span: l.Session().TTL(), end: end}
+	if holdLimit > 0 {
+		j.span = min(j.span, holdLimit)
+		j.limit = bootTime() + holdLimit
+	}
+	if j.guard, err = startGuardian(j.guardianDue()); err != nil {
 		return 0, nil, err
 	}
 	j.tty = openTerminal(j.guard.group())
@@ -84,6 +90,12 @@ func (j *job) due() record {
 		term: max(j.end-min(j.span/4, 10*time.Second), 1),
 		kill: max(j.end-min(j.span/20, 2*time.Second), 1),
 	}
+}
+
+// guardianDue is a little later: the guardian is for when we are not there.
+func (j *job) guardianDue() record {
+	due, slack := j.due(), min(j.span/50, 200*time.Millisecond)
+	return record{due.term + slack, due.kill + slack}
 }
 
 func (j *job) run(path string, argv, env []string) error {
@@ -172,13 +184,17 @@ func (j *job) watch(changes <-chan syscall.WaitStatus) {
 func (j *job) check() time.Duration {
 	if end, held := j.l.LeaseEnd(); held && j.lost == nil {
 		j.end = end
-		if err := j.guard.tell(j.due()); err != nil {
+		if err := j.guard.tell(j.guardianDue()); err != nil {
 			j.guardianGone()
 		}
 	}
 	due, now := j.due(), bootTime()
 	if now >= due.term {
-		j.endCommand(errTooClose)
+		why := errTooClose
+		if j.limit > 0 && j.limit-now < due.kill-due.term+j.span/10 {
+			why = errLimitClose
+		}
+		j.endCommand(why)
 	}
 	if now >= due.kill && !j.killed {
 		j.killed = true
@@ -260,7 +276,7 @@ func (j *job) sweep() {
 	for len(left) > 0 {
 		if end, held := j.l.LeaseEnd(); held {
 			j.end = end
-			_ = j.guard.tell(j.due())
+			_ = j.guard.tell(j.guardianDue())
 		}
 		kill := j.due().kill
 		if j.lost == nil {

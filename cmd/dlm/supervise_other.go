@@ -12,8 +12,9 @@ import (
 const guardianVerb = "__guardian"
 
 var (
-	errGuardian = errors.New("the guardian ended the command")
-	errTooClose = errors.New("the lease was about to end")
+	errGuardian   = errors.New("the guardian ended the command")
+	errLimitClose = errors.New("the hold limit was about to pass")
+	errTooClose   = errors.New("the lease was about to end")
 )
 
 func guardianMain() int { return exitUsage }
