@@ -103,11 +103,13 @@ func (e *Engine) suspect(now time.Duration) bool {
 }
 
 // elsewhere moves on from a server that says it cannot help, if there is another.
-func (e *Engine) elsewhere(now time.Duration, reason dlmv1.Reason) {
+func (e *Engine) elsewhere(now time.Duration, reason dlmv1.Reason) bool {
 	turnedAway := reason == dlmv1.Reason_REASON_NOT_LEADER || reason == dlmv1.Reason_REASON_UNAVAILABLE
-	if turnedAway && e.cfg.Servers > 1 && e.link.state == linkUp {
-		e.disconnect(now, true, fmt.Errorf("%w: server %d: %v", ErrUnavailable, e.link.server, reason))
+	if !turnedAway || e.cfg.Servers == 1 || e.link.state != linkUp {
+		return false
 	}
+	e.disconnect(now, true, fmt.Errorf("%w: server %d: %v", ErrUnavailable, e.link.server, reason))
+	return true
 }
 
 // hello makes the connection usable. All live sessions attach before anything else is said.

@@ -267,14 +267,12 @@ func TestOtherTrafficDoesNotHideARevoke(t *testing.T) {
 	a.lock(sa, acquire("x"))
 	w.check = noTwoHolders(w, "x")
 	delete(w.attached, sa)
-	var busy func(Completion)
-	busy = func(d Completion) {
+	a.onDone = func(d Completion) {
 		if d.locked && d.Err == nil {
 			a.e.Unlock(a.clock(), 0, sa, "y", d.Answer.GetToken())
 			a.e.Lock(a.clock(), 0, sa, acquire("y"))
 		}
 	}
-	a.onDone = busy
 	a.e.Lock(a.clock(), 0, sa, acquire("y"))
 	a.flush()
 	b.must(b.e.Do(b.clock(), 0, sb, &dlmv1.Request{Op: &dlmv1.Request_Revoke{Revoke: &dlmv1.Revoke{Lock: "x"}}}))

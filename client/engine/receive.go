@@ -87,8 +87,7 @@ func (s *session) onAnswer(now time.Duration, a *dlmv1.Answer) {
 	}
 	if isRefusal(a) {
 		if r != nil {
-			s.e.refused(now, r)
-			s.e.elsewhere(now, a.GetReason())
+			s.e.refused(now, r, a.GetReason())
 		}
 		return
 	}
@@ -187,8 +186,7 @@ func (e *Engine) onRead(now time.Duration, a *dlmv1.ReadAnswer) {
 	}
 	switch a.GetReason() {
 	case dlmv1.Reason_REASON_NOT_LEADER, dlmv1.Reason_REASON_OVERLOADED, dlmv1.Reason_REASON_UNAVAILABLE:
-		e.refused(now, r)
-		e.elsewhere(now, a.GetReason())
+		e.refused(now, r, a.GetReason())
 		return
 	}
 	e.link.backoff.reset()

@@ -132,8 +132,12 @@ func (e *Engine) pause(now time.Duration, r *request) {
 }
 
 // refused takes an answer that is not the request's result. Only an attempt that is on its way can be refused: a second
-// copy of a refusal must not lengthen the pause.
-func (e *Engine) refused(now time.Duration, r *request) {
+// copy of a refusal must not lengthen the pause. When it sends us to another server, the pause before the new connection
+// is enough.
+func (e *Engine) refused(now time.Duration, r *request, reason dlmv1.Reason) {
+	if e.elsewhere(now, reason) {
+		return
+	}
 	if r.state == stateSent && r.cancel == nil && (r.call != nil || r.kind != kindOpen) {
 		e.pause(now, r)
 	}

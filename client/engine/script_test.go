@@ -1,0 +1,305 @@
+package engine
+
+import (
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	dlmv1 "dlm/api/dlm/v1"
+)
+
+// script plays the server by hand.
+type script struct {
+	t    *testing.T
+	e    *Engine
+	now  time.Duration
+	conn uint64
+	fx   Effects
+}
+
+func newScript(t *testing.T, cfg Config) *script {
+	return &script{t: t, e: New(cfg, rand.New(rand.NewPCG(1, 1))), now: time.Hour}
+}
+
+func (s *script) flush() Effects {
+	s.fx = s.e.Flush(s.now)
+	return s.fx
+}
+
+// dialed runs the time until the engine dials, and returns the server.
+func (s *script) dialed() int {
+	s.t.Helper()
+	for range 100 {
+		if fx := s.flush(); len(fx.Dial) > 0 {
+			s.conn = fx.Dial[0].Conn
+			return fx.Dial[0].Server
+		}
+		at, ok := s.e.NextTimer()
+		if !ok {
+			break
+		}
+		s.now = max(at, s.now)
+	}
+	s.t.Fatal("no dial")
+	return 0
+}
+
+func (s *script) hello(cluster string, ppm, window uint64) {
+	s.e.Connected(s.now, s.conn)
+	s.receive(&dlmv1.ServerFrame{Hello: &dlmv1.Hello{ClusterId: []byte(cluster), DriftPpm: ppm, Window: window}})
+}
+
+func (s *script) receive(f *dlmv1.ServerFrame) { s.e.Receive(s.now, s.conn, f) }
+
+func (s *script) answer(a *dlmv1.Answer) {
+	s.receive(&dlmv1.ServerFrame{Answers: []*dlmv1.Answer{a}})
+}
+
+// requests of the next flush.
+func (s *script) requests() []*dlmv1.Request {
+	var all []*dlmv1.Request
+	for _, f := range s.flush().Frames {
+		all = append(all, f.Frame.GetRequests()...)
+	}
+	return all
+}
+
+// open makes session 7 with a TTL of 10 s, at stamp 1000 s.
+func (s *script) open() uint64 {
+	s.t.Helper()
+	s.e.OpenSession(s.now, 0, SessionOptions{})
+	s.dialed()
+	s.hello("one", 10_000, 64)
+	r := s.requests()
+	if len(r) != 1 || r[0].GetOpen() == nil {
+		s.t.Fatalf("got %v, want an open", r)
+	}
+	s.answer(&dlmv1.Answer{
+		Key: r[0].GetOpen().Key, Session: 7, Instance: 1, Index: 1, Stamp: stampAt(0), NextSequence: 1,
+		SessionDeadline: stampAt(10 * time.Second), TtlNanos: uint64(10 * time.Second),
+	})
+	if fx := s.flush(); len(fx.Done) != 1 || fx.Done[0].Session != 7 {
+		s.t.Fatalf("got %+v", fx)
+	}
+	return 7
+}
+
+func stampAt(d time.Duration) uint64 { return uint64(1000*time.Second + d) }
+
+func (s *script) lock(session uint64, name string, token uint64) {
+	s.t.Helper()
+	s.e.Lock(s.now, 0, session, acquire(name))
+	r := s.requests()
+	if len(r) != 1 || r[0].GetAcquire() == nil {
+		s.t.Fatalf("got %v, want an acquire", r)
+	}
+	s.answer(&dlmv1.Answer{Session: session, Sequence: r[0].Sequence, Index: 2, Stamp: stampAt(0), Token: token, SessionDeadline: stampAt(10 * time.Second)})
+	s.flush()
+}
+
+func TestRedirects(t *testing.T) {
+	s := newScript(t, Config{Servers: 3})
+	s.e.OpenSession(s.now, 0, SessionOptions{})
+	before := s.dialed()
+	var keys []string
+	for range 7 {
+		s.hello("one", 0, 64)
+		r := s.requests()
+		if len(r) != 1 {
+			t.Fatalf("got %v, want an open", r)
+		}
+		keys = append(keys, string(r[0].GetOpen().GetKey()))
+		s.answer(&dlmv1.Answer{Key: r[0].GetOpen().Key, Reason: dlmv1.Reason_REASON_NOT_LEADER})
+		if fx := s.flush(); len(fx.Close) != 1 || fx.Close[0] != s.conn {
+			t.Fatalf("closes %v, want %d", fx.Close, s.conn)
+		}
+		server := s.dialed()
+		if server != (before+1)%3 {
+			t.Fatalf("server %d after %d", server, before)
+		}
+		before = server
+	}
+	for _, k := range keys {
+		if k != keys[0] {
+			t.Fatal("an open was retried with another key")
+		}
+	}
+}
+
+func TestRefusalsBackOff(t *testing.T) {
+	s := newScript(t, Config{})
+	id := s.open()
+	s.e.Lock(s.now, 0, id, acquire("x"))
+	r := s.requests()
+	var slept time.Duration
+	for n := range 12 {
+		refusal := &dlmv1.Answer{Session: id, Sequence: r[0].Sequence, Reason: dlmv1.Reason_REASON_OVERLOADED}
+		s.answer(refusal)
+		s.answer(refusal) // a copy must not count twice
+		start := s.now
+		again := s.requests()
+		for len(again) == 0 || again[0].GetAcquire() == nil {
+			at, _ := s.e.NextTimer()
+			s.now = max(s.now, at)
+			again = s.requests()
+			for _, k := range again {
+				if k.GetKeepAlive() != nil {
+					s.answer(&dlmv1.Answer{Session: id, Sequence: k.Sequence, Index: 9, Stamp: stampAt(s.now - time.Hour), SessionDeadline: stampAt(s.now - time.Hour + 10*time.Second)})
+				}
+			}
+		}
+		pause := s.now - start
+		if bound := min(20*time.Millisecond<<n, 2*time.Second); pause > bound {
+			t.Errorf("pause %d: %v, at most %v", n, pause, bound)
+		}
+		if again[0].Sequence != r[0].Sequence {
+			t.Fatalf("sequence %d became %d", r[0].Sequence, again[0].Sequence)
+		}
+		slept += pause
+	}
+	if slept < time.Second {
+		t.Errorf("12 pauses took only %v", slept)
+	}
+	s.answer(&dlmv1.Answer{Session: id, Sequence: r[0].Sequence, Reason: dlmv1.Reason_REASON_INVALID, Detail: "no"})
+	if fx := s.flush(); len(fx.Done) != 1 || !errors.Is(fx.Done[0].Err, ErrInvalid) {
+		t.Errorf("INVALID is final: %+v", fx.Done)
+	}
+}
+
+func TestLeaseCountsFromTheFirstSending(t *testing.T) {
+	s := newScript(t, Config{})
+	start := s.now
+	id := s.open()
+	s.lock(id, "x", 5)
+	want := start + shorten(uint64(10*time.Second), 10_000)
+	if end, ok := s.e.LeaseEnd(id, "x", 5); !ok || end != want {
+		t.Fatalf("lease until %v (%v), want %v", end, ok, want)
+	}
+	if !s.e.Held(want-1, id, "x", 5) || s.e.Held(want, id, "x", 5) {
+		t.Fatal("Held must say no from the lease's end on")
+	}
+	if s.e.Held(start, id, "x", 5) {
+		t.Fatal("Held said yes after it had said no")
+	}
+	fx := s.flush()
+	if len(fx.Events) != 2 || fx.Events[0].Kind != EventLockLost || fx.Events[1].Kind != EventSessionLost {
+		t.Fatalf("events %+v", fx.Events)
+	}
+}
+
+func TestAnotherClusterAnswers(t *testing.T) {
+	s := newScript(t, Config{})
+	id := s.open()
+	s.lock(id, "x", 5)
+	call := s.e.Lock(s.now, 0, id, acquire("y"))
+	s.flush()
+	s.e.Disconnected(s.now, s.conn)
+	s.dialed()
+	s.e.Connected(s.now, s.conn)
+	if fx := s.flush(); len(fx.Frames) > 0 {
+		t.Fatal("something was sent before the hello")
+	}
+	s.hello("two", 0, 64)
+	if r := s.requests(); len(r) > 0 {
+		t.Fatalf("another cluster was sent %v", r)
+	}
+	if s.e.Held(s.now, id, "x", 5) {
+		t.Error("still held")
+	}
+	if len(s.fx.Done) != 1 || s.fx.Done[0].Call != call || !errors.Is(s.fx.Done[0].Err, ErrCluster) {
+		t.Errorf("done %+v", s.fx.Done)
+	}
+}
+
+func TestAttachComesFirstAndPendingIsSentAgain(t *testing.T) {
+	s := newScript(t, Config{})
+	id := s.open()
+	s.e.Lock(s.now, 0, id, acquire("x"))
+	first := s.requests()
+	s.receive(&dlmv1.ServerFrame{Notices: []*dlmv1.Notice{{Kind: dlmv1.Notice_KIND_QUEUED, Session: id, Sequence: first[0].Sequence}}})
+	if fx := s.flush(); len(fx.Events) != 1 || fx.Events[0].Kind != EventQueued {
+		t.Fatalf("events %+v", fx.Events)
+	}
+	if at, _ := s.e.NextTimer(); at < s.now+2*time.Second {
+		t.Errorf("a queued acquire is asked for again after %v", at-s.now)
+	}
+	s.e.Disconnected(s.now, s.conn)
+	s.dialed()
+	s.hello("one", 20_000, 64)
+	r := s.requests()
+	if len(r) < 2 || r[0].GetAttach() == nil || r[0].Session != id || r[0].GetAttach().Replaces != 0 {
+		t.Fatalf("got %v, want the attach first", r)
+	}
+	found := false
+	for _, x := range r {
+		found = found || x.GetAcquire() != nil && x.Sequence == first[0].Sequence
+	}
+	if !found {
+		t.Fatalf("the acquire was not sent again: %v", r)
+	}
+	// A late answer of the attach, with an old stamp, must not count as a mark of cluster time of now.
+	before := s.e.sessions[id].leaseEnd()
+	s.answer(&dlmv1.Answer{Key: r[0].GetAttach().Key, Session: id, Instance: 1, Index: 3, Stamp: stampAt(0), SessionDeadline: stampAt(10 * time.Second)})
+	if after := s.e.sessions[id].leaseEnd(); after > before {
+		t.Errorf("the lease grew from %v to %v", before, after)
+	}
+}
+
+func TestFencedOnlyByALaterInstance(t *testing.T) {
+	s := newScript(t, Config{})
+	id := s.open()
+	call := s.e.Lock(s.now, 0, id, acquire("x"))
+	r := s.requests()
+	s.answer(&dlmv1.Answer{Session: id, Sequence: r[0].Sequence, Index: 3, Reason: dlmv1.Reason_REASON_INSTANCE_FENCED, Instance: 1})
+	if fx := s.flush(); len(fx.Done) > 0 {
+		t.Fatalf("fenced by itself: %+v", fx.Done)
+	}
+	s.answer(&dlmv1.Answer{Session: id, Sequence: r[0].Sequence, Index: 3, Reason: dlmv1.Reason_REASON_INSTANCE_FENCED, Instance: 2})
+	fx := s.flush()
+	if len(fx.Done) != 1 || fx.Done[0].Call != call || !errors.Is(fx.Done[0].Err, ErrFenced) || !errors.Is(fx.Done[0].Err, ErrLost) {
+		t.Fatalf("done %+v", fx.Done)
+	}
+	if len(fx.Frames) > 0 {
+		t.Error("a fenced session must not be closed")
+	}
+}
+
+// The notice of a revoke overtakes the grant.
+func TestLossBeforeItsGrant(t *testing.T) {
+	s := newScript(t, Config{})
+	id := s.open()
+	s.e.Lock(s.now, 0, id, acquire("x"))
+	r := s.requests()
+	s.receive(&dlmv1.ServerFrame{Notices: []*dlmv1.Notice{{
+		Kind: dlmv1.Notice_KIND_LOCK_LOST, Session: id, Lock: "x", Token: 5, Reason: dlmv1.Reason_REASON_LOCK_REVOKED,
+	}}})
+	rel := s.requests()
+	if len(rel) != 1 || rel[0].GetRelease().GetToken() != 5 {
+		t.Fatalf("got %v, want the confirmation", rel)
+	}
+	s.answer(&dlmv1.Answer{Session: id, Sequence: rel[0].Sequence, Index: 4, Stamp: stampAt(0), Reason: dlmv1.Reason_REASON_LOCK_REVOKED})
+	s.answer(&dlmv1.Answer{Session: id, Sequence: r[0].Sequence, Index: 3, Stamp: stampAt(0), Token: 5})
+	fx := s.flush()
+	if s.e.Held(s.now, id, "x", 5) || len(fx.Done) != 1 || !errors.Is(fx.Done[0].Err, ErrRevoked) {
+		t.Fatalf("done %+v", fx.Done)
+	}
+}
+
+func TestSilentConnectionIsGivenUp(t *testing.T) {
+	s := newScript(t, Config{Servers: 2})
+	s.open()
+	conn, start := s.conn, s.now
+	s.e.Query(s.now, 0, &dlmv1.Read{Op: &dlmv1.Read_GetStatus{GetStatus: &dlmv1.GetStatus{}}})
+	s.dialed()
+	if s.conn == conn {
+		t.Fatal("no other connection")
+	}
+	if d := s.now - start; d < 3*time.Second || d > 9*time.Second {
+		t.Errorf("given up after %v", d)
+	}
+	s.hello("one", 10_000, 64)
+	if fx := s.flush(); len(fx.Frames) != 1 || len(fx.Frames[0].Frame.Reads) != 1 {
+		t.Errorf("the read was not sent again: %+v", fx.Frames)
+	}
+}
