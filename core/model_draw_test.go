@@ -84,7 +84,7 @@ func drawRequest(t *rapid.T) draw {
 		Forget:  often(t, "forget", 0, 1, 2, 2, 3, 3, 4, 4, 4, 100, -1),
 		Keep:    rapid.SliceOfN(rapid.IntRange(1, 5), 0, 2).Draw(t, "keep"),
 		Wait:    often(t, "timeout", -1, -1, 0, 1, 2, 5),
-		Limit:   often(t, "limit", 0, 0, 0, 1, 3, 6),
+		Limit:   often(t, "limit", 0, 0, 0, 1, 3, 6, 30),
 		Delay:   often(t, "delay", 0, 0, 2, 4),
 		Shared:  seldom(t, "shared", 3),
 		Now:     seldom(t, "now", 3),
@@ -227,7 +227,7 @@ func (d *driver) operation(q *dlmv1.Request, w draw) {
 		token = g.token
 		if !w.Old { // name the lock that the token is for, and mostly let its holder do it
 			lock = g.lock
-			if w.Session < 2 {
+			if w.Session != 2 {
 				d.as(q, g.session)
 			}
 		}
@@ -308,6 +308,11 @@ func acquireOf(lock string, w draw) *dlmv1.Acquire {
 // learn takes in what the answers say.
 func (d *driver) learn(out core.Output) {
 	defer d.bury(out)
+	for _, n := range out.Notices {
+		if n.GetKind() == dlmv1.Notice_KIND_LOCK_LOST {
+			d.retire(n.GetToken())
+		}
+	}
 	for _, a := range out.Answers {
 		if a.GetReason() != dlmv1.Reason_REASON_OK {
 			continue
@@ -318,9 +323,34 @@ func (d *driver) learn(out core.Output) {
 			d.sessions = slices.Insert(d.sessions, 0, &driverSession{id: a.GetSession(), instance: a.GetInstance()})
 		case len(a.GetKey()) > 0:
 			d.sessions[known].instance = max(d.sessions[known].instance, a.GetInstance())
-		case a.GetToken() != 0:
-			d.grant(a)
+		default:
+			d.result(a)
 		}
+	}
+}
+
+// result looks at what an answer of a numbered request was about.
+func (d *driver) result(a *dlmv1.Answer) {
+	for _, q := range d.sent {
+		if q.GetSession() != a.GetSession() || q.GetSequence() != a.GetSequence() {
+			continue
+		}
+		if ask := q.GetAcquire(); ask != nil && a.GetToken() != 0 {
+			if g := (grant{a.GetSession(), ask.GetLock(), a.GetToken()}); !slices.Contains(d.grants, g) {
+				d.grants = slices.Insert(d.grants, 0, g)
+			}
+		}
+		d.retire(q.GetRelease().GetToken())
+		return
+	}
+}
+
+// retire moves a grant that is over behind the others: it is named less often from now on.
+func (d *driver) retire(token uint64) {
+	i := slices.IndexFunc(d.grants, func(g grant) bool { return g.token == token })
+	if i >= 0 {
+		g := d.grants[i]
+		d.grants = append(slices.Delete(d.grants, i, i+1), g)
 	}
 }
 
@@ -329,20 +359,13 @@ func (d *driver) bury(out core.Output) {
 	for _, a := range out.Answers {
 		i := slices.IndexFunc(d.sessions, func(s *driverSession) bool { return s.id == a.GetSession() })
 		if i >= 0 && a.GetSessionDeadline() == 0 && a.GetIndex() != 0 {
+			for _, g := range slices.Clone(d.grants) {
+				if g.session == a.GetSession() {
+					d.retire(g.token)
+				}
+			}
 			d.gone = slices.Insert(d.gone, 0, d.sessions[i])
 			d.sessions = slices.Delete(d.sessions, i, i+1)
-		}
-	}
-}
-
-func (d *driver) grant(a *dlmv1.Answer) {
-	for _, q := range d.sent {
-		if q.GetSession() == a.GetSession() && q.GetSequence() == a.GetSequence() && q.GetAcquire() != nil {
-			g := grant{a.GetSession(), q.GetAcquire().GetLock(), a.GetToken()}
-			if !slices.Contains(d.grants, g) {
-				d.grants = slices.Insert(d.grants, 0, g)
-			}
-			return
 		}
 	}
 }

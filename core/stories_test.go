@@ -387,6 +387,34 @@ func TestStoryRevokeEndsWithTheLeaseAsOfThen(t *testing.T) {
 	w.ask(holder.renew("a", token), lockRevoked)
 }
 
+// A hold limit beyond the lease does not make a revoke wait longer.
+func TestStoryRevokeOfHoldWithLongLimit(t *testing.T) {
+	w := tell(t)
+	holder, operator, waiter := w.open(), w.open(), w.open()
+	w.take(holder.lock("a", holdLimit(60)))
+	waits := waiter.lock("a")
+	w.queue(waits)
+	w.ask(operator.revoke("a", false), ok)
+	w.now = 9
+	w.send(holder.keepAlive(), waiter.keepAlive())
+	w.silent(waits)
+	w.at(10)
+	w.granted(waits)
+}
+
+// Renew with 0 goes back to the limit of the acquire, which may be none.
+func TestStoryRenewBackToNoLimit(t *testing.T) {
+	w := tell(t)
+	c := w.open()
+	token := w.take(c.lock("a"))
+	short := c.renew("a", token)
+	short.GetRenew().HoldLimitNanos = 2 * second
+	w.equal("the hold deadline", w.ask(short, ok).GetHoldDeadline(), 2*second)
+	w.equal("the hold deadline", w.ask(c.renew("a", token), ok).GetHoldDeadline(), 0)
+	w.at(5)
+	w.ask(c.unlock("a", token), ok)
+}
+
 func TestStoryRevokeNow(t *testing.T) {
 	w := tell(t)
 	holder, operator, waiter := w.open(), w.open(), w.open()
