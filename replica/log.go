@@ -17,6 +17,10 @@ type logSide struct {
 	hard    *raftpb.HardState // the newest that raft has shown
 	written *raftpb.HardState // the newest that was given to the log
 	cut     uint64            // a durable snapshot covers the log up to here; 0 = nothing to cut
+	// unmarked: the last batch has no frame after it yet, so damage to it would look like a torn tail (G5's exception).
+	// An empty frame follows when nothing else has for MarkDelay since doneAt; then an idle node writes nothing more.
+	unmarked bool
+	doneAt   time.Duration
 }
 
 // LogTask writes one batch to the log and syncs it, and drops what a snapshot has made superfluous.
@@ -57,12 +61,14 @@ func (l *logSide) mustSync() bool {
 // wants says whether there is a task to start.
 func (l *logSide) wants() bool { return len(l.appends) > 0 || l.cut > 0 }
 
-func (l *logSide) start() *LogTask {
-	if l.busy || !l.wants() {
+func (l *logSide) start(now, markDelay time.Duration) *LogTask {
+	mark := l.unmarked && now >= l.doneAt+markDelay
+	if l.busy || !l.wants() && !mark {
 		return nil
 	}
-	t := &LogTask{write: len(l.appends) > 0, cut: l.cut}
+	t := &LogTask{write: len(l.appends) > 0 || mark, cut: l.cut}
 	if t.write {
+		l.unmarked = len(l.appends) > 0
 		t.batch.HardState = l.hard
 		for _, m := range l.appends {
 			t.batch.Entries = append(t.batch.Entries, m.GetEntries()...)
@@ -78,6 +84,7 @@ func (l *logSide) start() *LogTask {
 func (n *Node) LogDone(now time.Duration, err error) {
 	n.observeClock(now)
 	n.log.busy = false
+	n.log.doneAt = now
 	if err != nil {
 		n.fail(fmt.Errorf("replica: the log: %w", err))
 		return

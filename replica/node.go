@@ -35,6 +35,8 @@ type Config struct {
 	MaxFileBytes int
 	// KeepAliveDelay is how long keep-alives may wait for company. Default 100 ms.
 	KeepAliveDelay time.Duration
+	// MarkDelay is how long the log rests before the last batch is marked as not torn. Default 1 s.
+	MarkDelay time.Duration
 	// Observe is told of every applied batch; for checkers and metrics. It must not keep or change what it is given.
 	Observe func(index, stamp uint64, requests []*dlmv1.Request, out core.Output)
 }
@@ -54,6 +56,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.KeepAliveDelay == 0 {
 		c.KeepAliveDelay = 100 * time.Millisecond
+	}
+	if c.MarkDelay == 0 {
+		c.MarkDelay = time.Second
 	}
 	return c
 }
@@ -217,7 +222,7 @@ func (n *Node) Flush(now time.Duration) Effects {
 		return Effects{Err: n.err}
 	}
 	n.maybeSnapshot()
-	return Effects{Log: n.log.start(), File: n.files.start(), Frames: n.conns.drain()}
+	return Effects{Log: n.log.start(n.now, n.cfg.MarkDelay), File: n.files.start(), Frames: n.conns.drain()}
 }
 
 // NextTimer is the clock reading at which Flush is to be called even if nothing happens until then.
@@ -230,6 +235,9 @@ func (n *Node) NextTimer() (at time.Duration, ok bool) {
 	}
 	if since, lazy := n.requests.lazySince(); lazy && (!ok || since+n.cfg.KeepAliveDelay < at) {
 		at, ok = since+n.cfg.KeepAliveDelay, true
+	}
+	if mark := n.log.doneAt + n.cfg.MarkDelay; n.log.unmarked && (!ok || mark < at) {
+		at, ok = mark, true
 	}
 	return at, ok
 }
