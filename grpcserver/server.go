@@ -109,7 +109,12 @@ func (s *Server) Serve() error {
 		return fmt.Errorf("%w: a listener is needed", ErrOptions)
 	}
 	if !s.started.CompareAndSwap(false, true) {
-		return errors.New("grpcserver: Serve was called before")
+		select {
+		case <-s.stop:
+			return nil // Stop was faster
+		default:
+			return errors.New("grpcserver: Serve was called before")
+		}
 	}
 	defer close(s.done)
 
@@ -164,13 +169,20 @@ func (s *Server) Stop() {
 		close(s.stop)
 		if s.started.CompareAndSwap(false, true) {
 			s.grpc.Stop()
-			if err := s.storage.close(); err != nil {
-				s.opts.Logger.Warn("closing the data directory", "error", err)
+			if s.opts.Listener != nil {
+				s.warnIf(s.opts.Listener.Close(), "closing the listener")
 			}
+			s.warnIf(s.storage.close(), "closing the data directory")
 			close(s.done)
 		}
 	})
 	<-s.done
+}
+
+func (s *Server) warnIf(err error, doing string) {
+	if err != nil {
+		s.opts.Logger.Warn(doing, "error", err)
+	}
 }
 
 // inWords is a duration for log lines: JSON would show it as a bare number.

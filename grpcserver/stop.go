@@ -32,6 +32,7 @@ func (s *Server) shutdown(node <-chan error) error {
 		s.inbox.put(event{kind: eventAbort, err: ErrStopTimeout})
 		<-node
 		s.grpc.Stop()
+		s.endDisk()
 		return fmt.Errorf("%w: the disk has not finished within %v", ErrStopTimeout, s.opts.StopTimeout)
 	}
 	select {

@@ -1,0 +1,130 @@
+package grpcserver
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"dlm/wal/osfs"
+	"dlm/wal/vfs"
+)
+
+// faultyFS fails or holds syncs of files when it is told to.
+type faultyFS struct {
+	vfs.FS
+	fail atomic.Bool
+	hold atomic.Pointer[chan struct{}]
+}
+
+type faultyFile struct {
+	vfs.File
+	fs *faultyFS
+}
+
+var errDisk = errors.New("the disk is on fire")
+
+func (f *faultyFS) wrap(file vfs.File, err error) (vfs.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return faultyFile{file, f}, nil
+}
+
+func (f *faultyFS) Create(name string) (vfs.File, error) { return f.wrap(f.FS.Create(name)) }
+func (f *faultyFS) Open(name string) (vfs.File, error)   { return f.wrap(f.FS.Open(name)) }
+
+func (f faultyFile) Sync() error {
+	if hold := f.fs.hold.Load(); hold != nil {
+		<-*hold
+	}
+	if f.fs.fail.Load() {
+		return errDisk
+	}
+	return f.File.Sync()
+}
+
+// After a failed sync nothing is answered, and Serve says why.
+func TestFailedSyncStopsTheServer(t *testing.T) {
+	checkLeaks(t)
+	disk := &faultyFS{FS: osfs.New()}
+	o := Options{Dir: t.TempDir(), FS: disk, Lock: osfs.Lock}
+	s := start(t, o)
+	c, cc := s.connect()
+	defer cc.Close()
+	session := must(t, c, open("a", 0)).GetSession()
+	idle := openStream(t, c)
+	disk.fail.Store(true)
+	if a, err := c.Call(timeout(t), acquire(session, 1, "x", nil)); status.Code(err) != codes.Unavailable {
+		t.Errorf("the call was answered %v, %v", a, err)
+	}
+	if err := <-s.served; !errors.Is(err, errDisk) {
+		t.Errorf("Serve: %v", err)
+	}
+	if _, err := idle.Recv(); status.Code(err) != codes.Unavailable {
+		t.Errorf("the stream ended with %v", err)
+	}
+	s.Stop() // says nothing more
+	disk.fail.Store(false)
+	start(t, o).stop()
+}
+
+// A disk that does not come back delays a stop for StopTimeout and no longer.
+func TestStopDoesNotWaitForADeadDisk(t *testing.T) {
+	checkLeaks(t)
+	disk := &faultyFS{FS: osfs.New()}
+	s := start(t, Options{Dir: t.TempDir(), FS: disk, StopTimeout: 200 * time.Millisecond})
+	c, cc := s.connect()
+	defer cc.Close()
+	session := must(t, c, open("a", 0)).GetSession()
+	release := make(chan struct{})
+	disk.hold.Store(&release)
+	result := make(chan error, 1)
+	go func() {
+		_, err := c.Call(timeout(t), acquire(session, 1, "x", nil))
+		result <- err
+	}()
+	for s.calls.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(20 * time.Millisecond) // the request reaches the disk
+	s.Stop()
+	if err := <-s.served; !errors.Is(err, ErrStopTimeout) {
+		t.Errorf("Serve: %v", err)
+	}
+	if err := <-result; status.Code(err) != codes.Unavailable {
+		t.Errorf("the call ended with %v", err)
+	}
+	close(release)
+}
+
+// A call whose caller goes away frees its place, and its request takes effect all the same.
+func TestCallerGoesAway(t *testing.T) {
+	checkLeaks(t)
+	disk := &faultyFS{FS: osfs.New()}
+	s := start(t, Options{Dir: t.TempDir(), FS: disk})
+	defer s.stop()
+	c, cc := s.connect()
+	defer cc.Close()
+	session := must(t, c, open("a", 0)).GetSession()
+	release := make(chan struct{})
+	disk.hold.Store(&release)
+	ctx, cancel := context.WithTimeout(timeout(t), 50*time.Millisecond)
+	defer cancel()
+	if _, err := c.Call(ctx, acquire(session, 1, "x", nil)); status.Code(err) != codes.DeadlineExceeded {
+		t.Errorf("the call ended with %v", err)
+	}
+	disk.hold.Store(nil)
+	close(release)
+	first := must(t, c, acquire(session, 1, "x", nil))
+	if again := must(t, c, acquire(session, 1, "x", nil)); again.GetToken() != first.GetToken() {
+		t.Errorf("answered %v and %v", first, again)
+	}
+	for s.calls.Load() != 0 {
+		time.Sleep(time.Millisecond)
+	}
+}
