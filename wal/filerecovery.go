@@ -142,7 +142,10 @@ func (s *Store) adopt(id uint64, o *openFile, st *fileState) error {
 	}
 	old := o.side
 	o.side, st.inherited, st.nextSlot = f, false, 1
-	return old.Close()
+	// The length, too, may be one that only the cache knows, since a sync that
+	// failed: writing the same bytes again would not change it, and the next
+	// sync would pass it over.
+	return errors.Join(old.Close(), o.data.Truncate(int64(st.length)))
 }
 
 func (s *Store) copySidecar(id uint64, o *openFile, to vfs.File, st *fileState) error {
