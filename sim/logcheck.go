@@ -184,7 +184,8 @@ func (l *logChecker) request(r *dlmv1.Request, a *dlmv1.Answer, sent func(uint64
 			old.forgettable = true
 		}
 	}
-	if !s.revoked {
+	// An acquire that its own cancel had overtaken is a duplicate of a result already: it renews nothing.
+	if overtaken := a.GetReason() == dlmv1.Reason_REASON_CANCELLED; !s.revoked && !overtaken {
 		s.deadline = max(s.deadline, l.now+s.ttl)
 		s.lastSent = sent(s.id, r.GetSequence())
 	}

@@ -31,7 +31,7 @@ func (l *logChecker) grant(k *logLock, s *logSession, a *dlmv1.Answer, h *logHol
 			l.w.fail("G1", "position %d: %q is granted under token %d while token %d holds it", l.index, k.name, a.GetToken(), other.token)
 		}
 	}
-	if k.delayed > l.now {
+	if k.barred(l.now, h.shared) {
 		l.w.fail("G1", "position %d: %q is granted at %d, its lock-delay runs until %d", l.index, k.name, l.now, k.delayed)
 	}
 	if a.GetToken() <= l.lastToken {
@@ -64,7 +64,7 @@ func (l *logChecker) possible(a *dlmv1.Answer) bool {
 	if w == nil || a.GetReason() != dlmv1.Reason_REASON_OK {
 		return true
 	}
-	if w.gone || k.delayed > l.now {
+	if w.gone || k.barred(l.now, w.shared) {
 		return false
 	}
 	for _, h := range k.holds {

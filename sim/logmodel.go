@@ -39,8 +39,11 @@ type logLock struct {
 	name    string
 	holds   []*logHold
 	queue   []*logWait
-	delayed uint64
-	history []lockVersion
+	delayed uint64 // end of the lock-delay
+	// The loss that began it: when, and of a shared hold?
+	delayBegan  uint64
+	delayShared bool
+	history     []lockVersion
 }
 
 // lockVersion is who held the lock from a log position on.
@@ -102,9 +105,15 @@ func (k *logLock) drop(h *logHold, now uint64, involuntary bool) {
 			break
 		}
 	}
-	if involuntary && h.delay > 0 {
-		k.delayed = max(k.delayed, now+h.delay)
+	if involuntary && h.delay > 0 && now+h.delay > k.delayed {
+		k.delayed, k.delayBegan, k.delayShared = now+h.delay, now, h.shared
 	}
+}
+
+// barred says whether a lock-delay forbids a grant. One that began in the very entry does not forbid a shared hold beside
+// the shared one whose loss began it: of several things due at the stamp the grant may have come before the loss.
+func (k *logLock) barred(now uint64, shared bool) bool {
+	return k.delayed > now && !(k.delayBegan == now && k.delayShared && shared)
 }
 
 func (k *logLock) wait(session, sequence uint64) *logWait {

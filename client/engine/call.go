@@ -156,6 +156,9 @@ func (e *Engine) Unlock(now, deadline time.Duration, session uint64, lock string
 	if h != nil && h.lock.name == lock {
 		s.dropHold(h, nil)
 		h.lock.ending = token
+	} else if l := s.locks[lock]; l != nil && l.asking != nil {
+		// The caller may know the token from elsewhere before its grant has arrived here: that grant must not be believed.
+		l.expectLoss(&dlmv1.Loss{Lock: lock, Token: token, Reason: dlmv1.Reason_REASON_STALE_TOKEN, Why: "released before its grant arrived"})
 	}
 	s.release(lock, token, c)
 	return c.id

@@ -317,14 +317,19 @@ func (s *session) takeLosses(losses []*dlmv1.Loss, sure bool) {
 			s.endHold(h, lossError(&Error{Reason: x.GetReason(), Detail: x.GetWhy()}, ""))
 		case s.releases[x.GetToken()] != nil: // said already
 		case l != nil && l.asking != nil:
-			l.lost = append(l.lost, x) // its grant may be still to come
-			if len(l.lost) > maxLost {
-				l.lost = slices.Delete(l.lost, 0, 1)
-			}
+			l.expectLoss(x) // its grant may be still to come
 			s.release(x.GetLock(), x.GetToken(), nil)
 		case sure:
 			s.release(x.GetLock(), x.GetToken(), nil)
 		}
+	}
+}
+
+// expectLoss remembers that a token is no good whose grant has not arrived.
+func (l *lock) expectLoss(x *dlmv1.Loss) {
+	l.lost = append(l.lost, x)
+	if len(l.lost) > maxLost {
+		l.lost = slices.Delete(l.lost, 0, 1)
 	}
 }
 
