@@ -34,7 +34,6 @@ type logChecker struct {
 	entries    map[uint64]uint64 // hash of each entry and its outputs
 	answers    map[uint64][]*dlmv1.Answer
 	states     map[uint64]uint64 // core.Hash by log position
-	tokens     []uint64          // all that were minted
 }
 
 func newLogChecker(w watcher, drift uint64) *logChecker {

@@ -55,7 +55,6 @@ func (l *logChecker) grant(k *logLock, s *logSession, a *dlmv1.Answer, h *logHol
 		l.w.fail("G9", "position %d: token %d is said to end at %d, its hold limit passes at %d", l.index, h.token, a.GetHoldDeadline(), h.deadline)
 	}
 	k.holds = append(k.holds, h)
-	l.tokens = append(l.tokens, h.token)
 }
 
 // possible: could this answer for somebody who waits be given in the present state?

@@ -41,7 +41,8 @@ type World struct {
 	trace    io.Writer
 	counts   map[string]int
 	checks   map[string]int
-	sessions []uint64
+	sessions []uint64 // that an actor has opened
+	tokens   []uint64 // that an actor was told
 }
 
 // New makes the world of a plan. trace may be nil; otherwise every event is written to it as a line.
@@ -245,8 +246,8 @@ func (w *World) oldSession(which uint64) uint64 {
 }
 
 func (w *World) oldToken(which uint64) uint64 {
-	if n := uint64(len(w.logCheck.tokens)); n > 0 {
-		return w.logCheck.tokens[which%n]
+	if n := uint64(len(w.tokens)); n > 0 {
+		return w.tokens[which%n]
 	}
 	return 1
 }
@@ -278,6 +279,7 @@ type leaseWatch struct {
 }
 
 func (l *leaseWatch) claim(c *client, session uint64, lock string, token uint64, shared bool) {
+	l.world.tokens = append(l.world.tokens, token)
 	l.add(&claim{client: c.id, life: c.life, session: session, lock: lock, token: token, shared: shared})
 }
 
