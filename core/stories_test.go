@@ -54,7 +54,6 @@ func (w *teller) at(seconds uint64) core.Output {
 type client struct {
 	*teller
 	id, instance, sequence uint64
-	awaited                []uint64
 }
 
 func (w *teller) open() *client {
