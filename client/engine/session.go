@@ -189,7 +189,13 @@ func (s *session) remove(r *request) {
 		return
 	}
 	if i, ok := s.index(r.sequence); ok {
-		s.open = slices.Delete(s.open, i, i+1)
+		if i < len(s.open)/2 { // answers come about in order: move the shorter side
+			copy(s.open[1:i+1], s.open[:i])
+			s.open[0] = nil
+			s.open = s.open[1:]
+		} else {
+			s.open = slices.Delete(s.open, i, i+1)
+		}
 	}
 	if s.keepAlive == r {
 		s.keepAlive = nil
