@@ -53,6 +53,7 @@ func TestIdleServerSleeps(t *testing.T) {
 		session := must(t, c, open("a", 2*time.Hour)).GetSession()
 		must(t, c, acquire(session, 1, "x", nil))
 		cc.Close()
+		time.Sleep(time.Minute) // the log gets the mark that it is at rest
 		synctest.Wait()
 		before := readings.Load()
 		time.Sleep(time.Hour)

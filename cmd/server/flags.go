@@ -32,7 +32,7 @@ type settings struct {
 
 // newCommand is the command line. Errors of it wrap errUsage.
 func newCommand(env lookupEnv) *cobra.Command {
-	s := settings{}
+	s := settings{logFormat: "text", snapshotBytes: 64 << 20}
 	cmd := &cobra.Command{
 		Use:   "server",
 		Short: "A distributed lock manager's server, with embedded storage",
@@ -63,9 +63,7 @@ func newCommand(env lookupEnv) *cobra.Command {
 	f.DurationVar(&s.lockTimeout, "lock-timeout", 30*time.Second,
 		"how long a session and its locks outlive the last sign of life of\ntheir client, if it asks for nothing else; for a new data directory")
 	f.Var(oneOf{&s.logFormat, []string{"text", "json"}}, "log-format", "text or json")
-	f.Lookup("log-format").DefValue, s.logFormat = "text", "text"
 	f.Var(level{&s.logLevel}, "log-level", "debug, info, warn or error")
-	s.snapshotBytes = 64 << 20
 	f.Var(size{&s.snapshotBytes}, "snapshot-bytes", "how much log to write between snapshots, such as 16MiB")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o, err := s.options(f.Changed("lock-timeout"))
