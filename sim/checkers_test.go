@@ -80,12 +80,23 @@ func play(entries []entry) []string {
 	c := &complaints{}
 	l := newLogChecker(c, 0)
 	for i, e := range append([]entry{begin()}, entries...) {
+		fill(e)
 		l.entry(time.Duration(e.stamp), uint64(i+1), e.stamp, e.reqs, e.out, func(uint64, uint64) time.Duration { return 0 })
 	}
 	return c.got
 }
 
 type reqs = []*dlmv1.Request
+
+// fill gives the answers of new requests the session deadline that they renewed: none of these histories is about it but
+// the one that sets a wrong one.
+func fill(e entry) {
+	for _, a := range e.out.Answers {
+		if a.SessionDeadline == 0 {
+			a.SessionDeadline = e.stamp + 1000
+		}
+	}
+}
 
 func TestLogCheckerRejects(t *testing.T) {
 	const (
@@ -151,6 +162,10 @@ func TestLogCheckerRejects(t *testing.T) {
 		{"a waiter whose session has expired", "G8", []entry{first, second, {1100, nil, core.Output{}}}},
 		{"a session that expires early", "G9", []entry{first, second, {
 			900, nil, core.Output{Answers: answers{reason(2, 1, 4, expired)}},
+		}}},
+		{"a deadline that no renewal gives", "G9", []entry{{
+			2, reqs{ask(1, 1, acquire("a", false))},
+			core.Output{Answers: answers{{Session: 1, Sequence: 1, Index: 2, Token: 10, SessionDeadline: 1001}}},
 		}}},
 		{"a wait that times out early", "G8", []entry{first, second, {
 			900, nil, core.Output{Answers: answers{reason(2, 1, 4, timeout)}},

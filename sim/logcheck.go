@@ -195,6 +195,10 @@ func (l *logChecker) request(r *dlmv1.Request, a *dlmv1.Answer, sent func(uint64
 	if ok || a.GetReason() == dlmv1.Reason_REASON_LOCK_REVOKED {
 		l.effect(s, r, a)
 	}
+	l.w.checked("G9")
+	if !s.ended && a.GetSessionDeadline() != s.deadline {
+		l.w.fail("G9", "position %d: session %d is told the deadline %d, by its renewals it is %d", l.index, s.id, a.GetSessionDeadline(), s.deadline)
+	}
 }
 
 func contains(list []uint64, v uint64) bool {

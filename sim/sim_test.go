@@ -18,7 +18,7 @@ import (
 
 var (
 	flagSeed  = flag.Uint64("seed", 0, "run this one seed")
-	flagSeeds = flag.String("seeds", "1-300", "run the seeds A-B")
+	flagSeeds = flag.String("seeds", "1-500", "run the seeds A-B")
 	flagTrace = flag.String("trace", "", "write the readable trace of -seed or -plan to this file")
 	flagPlan  = flag.String("plan", "", "run the plan in this JSON file")
 	flagStop  = flag.Int("failures", 5, "stop the batch after so many failures")

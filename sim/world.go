@@ -192,7 +192,7 @@ func (w *World) afterServerStep() {
 		w.fail("G1", "the state at position %d breaks an invariant: %v", applied, err)
 	}
 	w.logCheck.state(n)
-	if applied%4 == 0 {
+	if applied%2 == 0 {
 		w.logCheck.remember(n)
 	}
 }

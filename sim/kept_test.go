@@ -1,0 +1,45 @@
+package sim
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+var flagSave = flag.String("save", "", "save the plan of -seed to this JSON file and do not run it")
+
+// TestKeptPlans runs the plans of failures that were found once. testdata/plans/README.md says what each was.
+func TestKeptPlans(t *testing.T) {
+	if *flagSave != "" {
+		b, err := json.MarshalIndent(Expand(*flagSeed), "", " ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(*flagSave, append(b, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		t.Skip("saved")
+	}
+	if *flagSeed != 0 || *flagPlan != "" {
+		t.Skip("one run was asked for")
+	}
+	names, err := filepath.Glob("testdata/plans/*.json")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no kept plans: %v", err)
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var p Plan
+		if err := json.Unmarshal(b, &p); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if _, err := runPlan(p, nil); err != nil {
+			t.Errorf("go test ./sim -v -plan=%s\n    %v", name, err)
+		}
+	}
+}
