@@ -143,8 +143,13 @@ func answerLine(a *dlmv1.Answer, detail bool) string {
 		name  string
 		value uint64
 	}{
-		{"token", a.GetToken()}, {"hold_deadline", a.GetHoldDeadline()}, {"offset", a.GetOffset()}, {"length", a.GetLength()},
-		{"instance", a.GetInstance()}, {"ttl", a.GetTtlNanos()}, {"next", a.GetNextSequence()},
+		{"token", a.GetToken()},
+		{"hold_deadline", a.GetHoldDeadline()},
+		{"offset", a.GetOffset()},
+		{"length", a.GetLength()},
+		{"instance", a.GetInstance()},
+		{"ttl", a.GetTtlNanos()},
+		{"next", a.GetNextSequence()},
 	} {
 		if f.value != 0 {
 			fmt.Fprintf(&b, " %s=%d", f.name, f.value)

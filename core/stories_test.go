@@ -89,9 +89,11 @@ func try(a *dlmv1.Acquire)    { a.WaitNanos = proto.Uint64(0) }
 func waitUpTo(s uint64) func(*dlmv1.Acquire) {
 	return func(a *dlmv1.Acquire) { a.WaitNanos = proto.Uint64(s * second) }
 }
+
 func holdLimit(s uint64) func(*dlmv1.Acquire) {
 	return func(a *dlmv1.Acquire) { a.HoldLimitNanos = s * second }
 }
+
 func lockDelay(s uint64) func(*dlmv1.Acquire) {
 	return func(a *dlmv1.Acquire) { a.LockDelayNanos = s * second }
 }
