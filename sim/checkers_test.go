@@ -164,7 +164,8 @@ func TestLogCheckerRejects(t *testing.T) {
 			900, nil, core.Output{Answers: answers{reason(2, 1, 4, expired)}},
 		}}},
 		{"a deadline that no renewal gives", "G9", []entry{{
-			2, reqs{ask(1, 1, acquire("a", false))},
+			2,
+			reqs{ask(1, 1, acquire("a", false))},
 			core.Output{Answers: answers{{Session: 1, Sequence: 1, Index: 2, Token: 10, SessionDeadline: 1001}}},
 		}}},
 		{"a wait that times out early", "G8", []entry{first, second, {
