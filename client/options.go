@@ -3,7 +3,6 @@ package client
 import (
 	"fmt"
 	"log/slog"
-	"math"
 	"time"
 
 	"google.golang.org/grpc"
@@ -136,6 +135,3 @@ func newAcquire(name string, opts []LockOption) (*dlmv1.Acquire, error) {
 	}
 	return o.acquire, o.err
 }
-
-// forever is a lease end that is never reached.
-const forever = time.Duration(math.MaxInt64)

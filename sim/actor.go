@@ -18,7 +18,6 @@ type actor struct {
 	opening bool
 	busy    int  // operations that run
 	closed  bool // the world heals: no more operations
-	ended   bool
 }
 
 // begin is called when the process starts.

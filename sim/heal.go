@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -25,6 +26,30 @@ func (w *World) closeAll() {
 						a.close(func() {})
 					}
 				})
+			}
+		}
+	}
+}
+
+// noOrphans: whoever holds a lock in a live session was told so, unless a call of the client still runs (G8). It has to be
+// seen before the sessions are closed, which would take orphans along.
+func (w *World) noOrphans() {
+	if !w.server.up {
+		return
+	}
+	locks := w.server.node.Core().Read(&dlmv1.Read{Op: &dlmv1.Read_ListLocks{ListLocks: &dlmv1.ListLocks{}}})
+	for _, k := range locks.GetLocks() {
+		for _, h := range k.GetHolders() {
+			for _, c := range w.clients {
+				for _, a := range c.actors {
+					if !c.up || a.session != h.GetSession() || len(c.calls) > 0 {
+						continue
+					}
+					w.checked("G8 orphans")
+					if !slices.Contains(w.tokens, h.GetToken()) && !h.GetRevoked() {
+						w.fail("G8", "session %d holds %q under token %d, and nobody was told", a.session, k.GetLock(), h.GetToken())
+					}
+				}
 			}
 		}
 	}

@@ -9,15 +9,14 @@ type leaseChecker struct {
 
 // claim is a hold that a library has told its application of.
 type claim struct {
-	client   int
-	life     uint64
-	session  uint64
-	lock     string
-	token    uint64
-	shared   bool
-	released bool // the application gave it back
-	held     bool // as it was asked last
-	lapsed   bool // it said no once
+	client  int
+	life    uint64
+	session uint64
+	lock    string
+	token   uint64
+	shared  bool
+	held    bool // as it was asked last
+	lapsed  bool // it said no once
 }
 
 // add notes a hold: a new one, or one that came back with an attach.

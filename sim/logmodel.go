@@ -116,15 +116,6 @@ func (k *logLock) barred(now uint64, shared bool) bool {
 	return k.delayed > now && !(k.delayBegan == now && k.delayShared && shared)
 }
 
-func (k *logLock) wait(session, sequence uint64) *logWait {
-	for _, w := range k.queue {
-		if w.session == session && w.sequence == sequence {
-			return w
-		}
-	}
-	return nil
-}
-
 func (k *logLock) unqueue(w *logWait) {
 	for i, x := range k.queue {
 		if x == w {
