@@ -160,7 +160,7 @@ func TestOverGRPC(t *testing.T) {
 	noGoroutines(t, "dlm/client", "google.golang.org/grpc")
 }
 
-// TestServerIsRestarted is about the real transport: a connection that breaks heals, one that cannot be made is named.
+// TestServerIsUnreachable: the error says who could not be reached, and why the call ended.
 func TestServerIsUnreachable(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

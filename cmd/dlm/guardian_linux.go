@@ -277,7 +277,7 @@ func members(group int) []int {
 		if err != nil || pid == group {
 			continue
 		}
-		if state, pgrp, ok := stat(pid); ok && pgrp == group && state != "Z" && state != "X" {
+		if state, pgrp, _, ok := stat(pid); ok && pgrp == group && state != "Z" && state != "X" {
 			pids = append(pids, pid)
 		}
 	}
@@ -285,19 +285,20 @@ func members(group int) []int {
 }
 
 // stat reads /proc/PID/stat: "PID (name) STATE PPID PGRP ...", where the name may hold anything.
-func stat(pid int) (state string, pgrp int, ok bool) {
+func stat(pid int) (state string, pgrp, parent int, ok bool) {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return "", 0, false
+		return "", 0, 0, false
 	}
 	defer f.Close()
 	line, _ := bufio.NewReader(f).ReadString(0)
 	fields := strings.Fields(line[strings.LastIndexByte(line, ')')+1:])
 	if len(fields) < 3 {
-		return "", 0, false
+		return "", 0, 0, false
 	}
-	pgrp, err = strconv.Atoi(fields[2])
-	return fields[0], pgrp, err == nil
+	parent, err = strconv.Atoi(fields[1])
+	pgrp, err2 := strconv.Atoi(fields[2])
+	return fields[0], pgrp, parent, err == nil && err2 == nil
 }
 
 // bootTime is the clock of the library's LeaseEnd.

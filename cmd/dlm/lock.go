@@ -77,8 +77,8 @@ than every earlier one), DLM_SESSION and DLM_SERVER set. Signals that dlm gets g
 to it.
 
 If the lock is about to be lost, the whole group gets TERM when a quarter of the TTL (at most 10s) is left, and KILL when a
-twentieth (at most 2s) is left: both before the lease ends and anybody else can get the lock. A lock that an operator revokes:
-TERM at once. The same happens when dlm itself is killed (TERM at once) or stopped (TERM when the lease nears its end): a
+twentieth (at most 2s) is left: both before the lease ends and anybody else can get the lock. When an operator revokes it:
+TERM at once, KILL 2s later; the next holder may be told before that (tokens protect). The same happens when dlm itself is killed (TERM at once) or stopped (TERM when the lease nears its end): a
 small guardian process, the leader of the group, sees to it. So a job that is stopped with Ctrl-Z keeps its lock for one TTL.
 
 When COMMAND exits and leaves processes in its group behind, these are ended before the lock is released. Processes that

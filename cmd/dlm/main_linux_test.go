@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"dlm/client"
 	"dlm/grpcserver"
 )
 
@@ -249,4 +250,20 @@ func TestServerGone(t *testing.T) {
 	if d := lastSign(t, dir).Sub(gone); d > 2*time.Second || d < 500*time.Millisecond {
 		t.Errorf("the command ran for %v after the server went, with a TTL of 2s", d)
 	}
+}
+
+func TestRevoked(t *testing.T) {
+	addr, _ := startServer(t)
+	ready := filepath.Join(t.TempDir(), "ready")
+	p := start(t, addr, "lock", "a", "--", "sh", "-c", "touch "+ready+"; sleep 30")
+	waitFor(t, "the command", exists(ready))
+	c, err := client.Dial(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Revoke(t.Context(), "a", client.RevokeWhy("maintenance")); err != nil {
+		t.Fatal(err)
+	}
+	p.end(exitLost, "maintenance")
 }

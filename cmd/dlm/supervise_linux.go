@@ -39,6 +39,9 @@ var passedOn = []os.Signal{
 	unix.SIGWINCH, unix.SIGTSTP, unix.SIGCONT,
 }
 
+// lostGrace is how long the command has between TERM and KILL when the lock is lost without notice (revoked).
+const lostGrace = 2 * time.Second
+
 // leftoverGrace is how long processes that the command left behind have between TERM and KILL.
 const leftoverGrace = 2 * time.Second
 
@@ -46,6 +49,7 @@ const leftoverGrace = 2 * time.Second
 type job struct {
 	l     *client.Lock
 	span  time.Duration // a full lease: TTL or hold limit
+	hurry time.Duration // the latest time for KILL once the lock is lost; 0 = it is not
 	limit time.Duration // about when the hold limit passes; 0 = never
 	guard *guardian
 	tty   *terminal
@@ -86,10 +90,14 @@ func supervise(l *client.Lock, holdLimit time.Duration, path string, argv, env [
 
 // due is when the command must be told and when it must be gone, by the last known lease.
 func (j *job) due() record {
-	return record{
+	r := record{
 		term: max(j.end-min(j.span/4, 10*time.Second), 1),
 		kill: max(j.end-min(j.span/20, 2*time.Second), 1),
 	}
+	if j.hurry > 0 {
+		r.kill = min(r.kill, j.hurry)
+	}
+	return r
 }
 
 // guardianDue is a little later: the guardian is for when we are not there.
@@ -173,6 +181,8 @@ func (j *job) watch(changes <-chan syscall.WaitStatus) {
 			j.pass(sig.(syscall.Signal))
 		case <-lost:
 			lost = nil
+			// Somebody else may be next already.
+			j.hurry = bootTime() + lostGrace
 			j.endCommand(j.l.Err())
 		case <-timer.C:
 		}
@@ -246,19 +256,36 @@ func (j *job) stopped(sig syscall.Signal) {
 		_ = unix.Kill(-j.guard.group(), unix.SIGCONT)
 		return
 	}
-	if !j.tty.there() || sig == unix.SIGSTOP {
-		// No shell to tell, or somebody's deliberate doing: the lock is kept.
+	if sig == unix.SIGSTOP || !j.tty.there() {
+		// Somebody's deliberate doing, or nobody to tell: the lock is kept.
 		return
 	}
 	j.tty.reclaim()
-	// The rest of our job stops too, as with any Ctrl-Z. TSTP and not STOP: without a shell that could continue us it has no
-	// effect.
-	signal.Reset(unix.SIGTSTP)
-	_ = unix.Kill(0, unix.SIGTSTP)
-	time.Sleep(20 * time.Millisecond) // here we stand still until CONT
-	j.notify()
+	if jobControl() {
+		// The rest of our job too, as with any Ctrl-Z. STOP, because Go keeps its handler for TSTP.
+		_ = unix.Kill(0, unix.SIGSTOP)
+		time.Sleep(20 * time.Millisecond) // here we stand still until CONT
+	}
 	j.tty.hand()
 	_ = unix.Kill(-j.guard.group(), unix.SIGCONT)
+}
+
+// jobControl: is there a shell above us, in our session, that could continue us? (If not the kernel would ignore TSTP.)
+func jobControl() bool {
+	own := unix.Getpgrp()
+	for pid := os.Getppid(); pid > 1; {
+		_, pgrp, parent, ok := stat(pid)
+		if !ok {
+			return false
+		}
+		if pgrp != own {
+			sid, err := unix.Getsid(pid)
+			mine, _ := unix.Getsid(0)
+			return err == nil && sid == mine
+		}
+		pid = parent
+	}
+	return false
 }
 
 // sweep ends what the command left in its group: it would run on without the lock.
