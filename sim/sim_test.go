@@ -80,7 +80,7 @@ func TestSeeds(t *testing.T) {
 		n, failures, virtual.Hours(), steps, took.Seconds(), float64(n)/took.Seconds(), float64(steps)/took.Seconds())
 	t.Logf("what happened: %s", listed(counts))
 	t.Logf("checks: %s", listed(checks))
-	for _, number := range []string{"G1", "G2", "G3", "G4", "G5", "G5 reply", "G5 file", "G5 state", "G6", "G7", "G8", "G9", "L1", "L3"} {
+	for _, number := range []string{"G1", "G2", "G3", "G4", "G5", "G5 reply", "G5 file", "G5 state", "G6", "G7", "G8", "G8 orphans", "G9", "L1", "L3"} {
 		if checks[number] == 0 && n >= 20 {
 			t.Errorf("%s was never checked", number)
 		}
