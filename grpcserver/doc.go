@@ -9,7 +9,7 @@
 //
 // The node goroutine takes everything that has arrived, reads the clock after that, lets the node receive it, and flushes
 // once. While the log goroutine syncs, the next batch gathers in the node: group commit needs no timer. Nothing polls: an
-// idle server without connections never wakes up.
+// idle server without connections wakes up for deadlines only.
 //
 // What the caller may count on, and what it owes
 //
