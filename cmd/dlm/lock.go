@@ -181,11 +181,15 @@ func runLock(g *globals, f *lockFlags, name string, argv []string, opts []client
 	}
 	ctx, stop := untilSignal()
 	c, l, err := acquire(ctx, g, f, name, opts)
-	// From here on signals belong to the command. One that came in between still counts.
-	stop()
 	if err != nil {
+		stop()
 		return interrupted(err)
 	}
+	// From here on signals belong to the command: none is missed in between.
+	signals := make(chan os.Signal, 16)
+	notify(signals)
+	defer signal.Stop(signals)
+	stop()
 	defer func() { _ = c.Close() }()
 	if sig := (*signalCause)(nil); errors.As(context.Cause(ctx), &sig) {
 		release(l, releaseTimeout)
@@ -197,7 +201,7 @@ func runLock(g *globals, f *lockFlags, name string, argv []string, opts []client
 		fmt.Sprintf("DLM_SESSION=%d", l.Session().ID()),
 		"DLM_SERVER="+g.server,
 	)
-	code, lost, err := supervise(l, f.holdLimit, path, argv, env)
+	code, lost, err := supervise(signals, l, f.holdLimit, path, argv, env)
 	if lost == nil {
 		lost = l.Err()
 	}

@@ -55,7 +55,7 @@ type job struct {
 	tty   *terminal
 	child int
 	// signals that dlm gets.
-	signals chan os.Signal
+	signals <-chan os.Signal
 	end     time.Duration // last known end of the lease
 	// lost is why the command is being ended; nil while all is well.
 	lost   error
@@ -65,12 +65,12 @@ type job struct {
 }
 
 // supervise runs the command and returns its exit code and, if it had to be ended, why.
-func supervise(l *client.Lock, holdLimit time.Duration, path string, argv, env []string) (code int, lost, err error) {
+func supervise(signals <-chan os.Signal, l *client.Lock, holdLimit time.Duration, path string, argv, env []string) (code int, lost, err error) {
 	end, held := l.LeaseEnd()
 	if !held {
 		return 0, l.Err(), nil
 	}
-	j := &job{l: l, span: l.Session().TTL(), end: end}
+	j := &job{signals: signals, l: l, span: l.Session().TTL(), end: end}
 	if holdLimit > 0 {
 		j.span = min(j.span, holdLimit)
 		j.limit = bootTime() + holdLimit
@@ -107,9 +107,6 @@ func (j *job) guardianDue() record {
 }
 
 func (j *job) run(path string, argv, env []string) error {
-	j.signals = make(chan os.Signal, 16)
-	j.notify()
-	defer signal.Stop(j.signals)
 	j.tty.hand()
 	p, err := os.StartProcess(path, argv, &os.ProcAttr{
 		Env:   env,
@@ -133,10 +130,10 @@ func (j *job) run(path string, argv, env []string) error {
 }
 
 // notify has signals delivered, but for those that whoever started dlm had ignored: the command shall ignore them too.
-func (j *job) notify() {
+func notify(signals chan<- os.Signal) {
 	for _, sig := range passedOn {
 		if !signal.Ignored(sig) {
-			signal.Notify(j.signals, sig)
+			signal.Notify(signals, sig)
 		}
 	}
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"errors"
+	"os"
 	"time"
 
 	"dlm/client"
@@ -23,6 +24,8 @@ func lookPath(name string) (string, error) {
 	return "", &exitError{exitCannotRun, errors.New("dlm lock runs on Linux only: elsewhere nothing ends the command in time")}
 }
 
-func supervise(*client.Lock, time.Duration, string, []string, []string) (int, error, error) {
+func notify(chan<- os.Signal) {}
+
+func supervise(<-chan os.Signal, *client.Lock, time.Duration, string, []string, []string) (int, error, error) {
 	return 0, nil, errors.ErrUnsupported
 }
