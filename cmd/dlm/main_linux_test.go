@@ -160,7 +160,8 @@ func TestNotAcquired(t *testing.T) {
 func TestSignalsReachTheGroup(t *testing.T) {
 	addr, _ := startServer(t)
 	dir := t.TempDir()
-	script := `trap 'exit 9' USR1; (trap 'touch ` + dir + `/child; exit' USR1; touch ` + dir + `/ready; while :; do sleep 0.02; done) & while :; do sleep 0.02; done`
+	// The command waits for its child: dlm ends at once what a command leaves behind.
+	script := `trap 'wait; exit 9' USR1; (trap 'touch ` + dir + `/child; exit' USR1; touch ` + dir + `/ready; while :; do sleep 0.02; done) & while :; do sleep 0.02; done`
 	p := start(t, addr, "lock", "a", "--", "bash", "-c", script)
 	waitFor(t, "the command", exists(dir+"/ready"))
 	_ = p.Process.Signal(syscall.SIGUSR1)
