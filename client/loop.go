@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"dlm/client/engine"
@@ -38,6 +39,8 @@ func (l *loop) run() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		// Whoever is about to ask may still do so: one frame for many requests.
+		runtime.Gosched()
 		tasks, closed := l.take()
 		// Read after the tasks were taken and before anything is sent: later than every frame's arrival, earlier than
 		// every frame's departure. Leases are counted from it.
