@@ -183,8 +183,10 @@ func (l *logChecker) request(r *dlmv1.Request, a *dlmv1.Answer, sent func(uint64
 			old.forgettable = true
 		}
 	}
-	// An acquire that its own cancel had overtaken is a duplicate of a result already: it renews nothing.
-	if overtaken := a.GetReason() == dlmv1.Reason_REASON_CANCELLED; !s.revoked && !overtaken {
+	if a.GetReason() == dlmv1.Reason_REASON_CANCELLED && a.GetIndex() < l.index {
+		return // overtaken by its own cancel: a duplicate of that entry's result, which renews nothing
+	}
+	if !s.revoked {
 		s.deadline = max(s.deadline, l.now+s.ttl)
 		s.lastSent = sent(s.id, r.GetSequence())
 	}
