@@ -98,7 +98,8 @@ func (n *Node) maybeLead(term uint64) {
 		return
 	}
 	n.leading = true
-	n.lead = clock{stamp: n.core.Now(), at: n.now}
+	// 0 means "no stamp": a new cluster's time begins at 1.
+	n.lead = clock{stamp: max(n.core.Now(), 1), at: n.now}
 }
 
 // followed is called when the node does not lead (any more). Whoever waits is told to ask elsewhere: what was proposed may
