@@ -69,6 +69,13 @@ func WithTTL(ttl time.Duration) SessionOption { return func(o *sessionOptions) {
 // WithLabel tells operators who this is, such as host and process id.
 func WithLabel(label string) SessionOption { return func(o *sessionOptions) { o.Label = label } }
 
+// WithConfirmByHand leaves it to the application to confirm that a lock was revoked, with Lock.Unlock or Session.Close,
+// when it has stopped what it did under the lock. Until then, at most until its lease as of the revoke ends, nobody else
+// is granted the lock. Default: the library confirms as soon as it hears of the revoke. Not kept by AttachSession.
+func WithConfirmByHand() SessionOption {
+	return func(o *sessionOptions) { o.ConfirmByHand = true }
+}
+
 // WithEventBuffer sets how many unread events are kept, at least 1. Default DefaultEvents.
 func WithEventBuffer(n int) SessionOption { return func(o *sessionOptions) { o.events = max(n, 1) } }
 

@@ -88,7 +88,7 @@ func (a *actor) open() {
 		a.c.made(a.eng().AttachSession(now, deadline, a.old), deadline, done)
 		return
 	}
-	a.c.made(a.eng().OpenSession(now, deadline, engine.SessionOptions{TTL: a.plan.TTL, Label: "actor"}), deadline, done)
+	a.c.made(a.eng().OpenSession(now, deadline, engine.SessionOptions{TTL: a.plan.TTL, Label: "actor", ConfirmByHand: a.plan.ByHand}), deadline, done)
 }
 
 // lostSession: the session is gone; the next step opens another.

@@ -77,6 +77,7 @@ func drawActors(r *netsim.RNG, c Config) []Actor {
 				Start:  r.Between(0, 300*time.Millisecond),
 				TTL:    r.Between(ttlMin, 4*time.Second),
 				Attach: r.Chance(400_000),
+				ByHand: r.Chance(300_000),
 			}
 			if r.Chance(50_000) {
 				a.TTL = 30 * time.Second

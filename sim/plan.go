@@ -46,6 +46,8 @@ type Actor struct {
 	TTL    time.Duration
 	// Attach: after a crash of the client's process, take over the old session instead of opening another.
 	Attach bool
+	// ByHand: the session confirms revokes by its unlocks (engine.SessionOptions.ConfirmByHand).
+	ByHand bool `json:",omitempty"`
 	Ops    []Op
 }
 

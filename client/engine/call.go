@@ -149,6 +149,7 @@ func (e *Engine) Unlock(now, deadline time.Duration, session uint64, lock string
 		return c.id
 	}
 	h, r := s.holds[token], s.releases[token]
+	delete(s.unconfirmed, token)
 	if r != nil && r.op.GetRelease().GetLock() == lock && r.call == nil {
 		r.call, c.req = c, r
 		return c.id

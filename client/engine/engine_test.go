@@ -258,6 +258,30 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
+// A session that confirms by hand keeps the next holder waiting until it unlocks, however often it is told of the revoke.
+func TestRevokeConfirmedByHand(t *testing.T) {
+	w := newWorld(t, 9)
+	a, b := w.client(Config{}, 1), w.client(Config{}, 1)
+	opened := a.must(a.e.OpenSession(a.clock(), 0, SessionOptions{TTL: 20 * time.Second, ConfirmByHand: true}))
+	sa, sb := opened.Session, b.session(20*time.Second)
+	token := a.lock(sa, acquire("x"))
+	w.check = noTwoHolders(w, "x")
+	b.must(b.e.Do(b.clock(), 0, sb, &dlmv1.Request{Op: &dlmv1.Request_Revoke{Revoke: &dlmv1.Revoke{Lock: "x"}}}))
+	next := b.e.Lock(b.clock(), 0, sb, acquire("x"))
+	w.run(10 * time.Second) // with keep-alives, whose answers name the revoked hold
+	if a.held(sa, "x", token) {
+		t.Error("held after the revoke")
+	}
+	if info := w.core.Read(&dlmv1.Read{Op: &dlmv1.Read_GetLock{GetLock: &dlmv1.GetLock{Lock: "x"}}}).GetLock(); len(info.GetWaiters()) != 1 {
+		t.Fatalf("the next holder did not wait: %v", info)
+	}
+	if d := a.wait(a.e.Unlock(a.clock(), 0, sa, "x", token)); !errors.Is(d.Err, ErrRevoked) {
+		t.Errorf("unlock: %v", d.Err)
+	}
+	b.must(next)
+	a.lock(sa, &dlmv1.Acquire{Lock: "y"}) // the session lives on
+}
+
 // A busy session whose keep-alives do not get through must not live on the answers of its other requests, which do not
 // tell what was revoked.
 func TestOtherTrafficDoesNotHideARevoke(t *testing.T) {

@@ -29,6 +29,10 @@ type SessionOptions struct {
 	TTL time.Duration
 	// Label tells operators who this is. May be empty.
 	Label string
+	// ConfirmByHand: a revoke of a hold is confirmed only by Unlock or CloseSession, when the application has stopped what
+	// it did under the lock; until then (at most until the lease as of the revoke ends) nobody else is granted the lock.
+	// The session's next Lock of that name waits for it too. Otherwise a revoke is confirmed as soon as it is heard of.
+	ConfirmByHand bool
 }
 
 func openOp(key []byte, o SessionOptions) *dlmv1.Request {
@@ -111,6 +115,7 @@ func (e *Engine) onKeyed(now time.Duration, r *request, a *dlmv1.Answer) {
 // begin makes a session of the answer.
 func (e *Engine) begin(r *request, a *dlmv1.Answer) {
 	s := e.newSession(r, a)
+	s.byHand = r.call.options.ConfirmByHand
 	for _, h := range a.GetHolds() {
 		s.adopt(h)
 	}

@@ -286,6 +286,18 @@ func (s *session) endHold(h *hold, why error) {
 	s.giveBack(h.lock, h.token)
 }
 
+// revoked ends a hold that an operator took away. The release that confirms it is the application's to send if it asked
+// for that.
+func (s *session) revoked(h *hold, why error) {
+	if !s.byHand {
+		s.endHold(h, why)
+		return
+	}
+	s.dropHold(h, why)
+	h.lock.ending = h.token
+	s.unconfirmed[h.token] = true
+}
+
 func (s *session) dropHold(h *hold, why error) {
 	s.e.timers.disarm(&h.timer)
 	delete(s.holds, h.token)
@@ -314,7 +326,13 @@ func (s *session) takeLosses(losses []*dlmv1.Loss, sure bool) {
 		l := s.locks[x.GetLock()]
 		switch {
 		case h != nil:
-			s.endHold(h, lossError(&Error{Reason: x.GetReason(), Detail: x.GetWhy()}, ""))
+			why := lossError(&Error{Reason: x.GetReason(), Detail: x.GetWhy()}, "")
+			if x.GetReason() == dlmv1.Reason_REASON_LOCK_REVOKED {
+				s.revoked(h, why)
+			} else {
+				s.endHold(h, why)
+			}
+		case s.unconfirmed[x.GetToken()]: // the application knows
 		case s.releases[x.GetToken()] != nil: // said already
 		case l != nil && l.asking != nil:
 			l.expectLoss(x) // its grant may be still to come

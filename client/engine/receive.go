@@ -53,9 +53,10 @@ func endsSession(a *dlmv1.Answer) bool {
 	return false
 }
 
-// loseBy ends the session because the server says so. A revoke is confirmed by closing.
+// loseBy ends the session because the server says so. A revoke is confirmed by closing, unless that is left to the
+// application: then the lease ends it.
 func (s *session) loseBy(now time.Duration, a *dlmv1.Answer) {
-	s.lose(now, lossError(answerError(a), ""), a.GetReason() == dlmv1.Reason_REASON_SESSION_REVOKED)
+	s.lose(now, lossError(answerError(a), ""), a.GetReason() == dlmv1.Reason_REASON_SESSION_REVOKED && !s.byHand)
 }
 
 // sight keeps the mark if it is the best.
@@ -170,7 +171,9 @@ func (s *session) onOther(now time.Duration, r *request, a *dlmv1.Answer) {
 	h := s.holds[token]
 	if h != nil && h.lock.name == lock {
 		switch a.GetReason() {
-		case dlmv1.Reason_REASON_STALE_TOKEN, dlmv1.Reason_REASON_LOCK_REVOKED, dlmv1.Reason_REASON_HOLD_LIMIT:
+		case dlmv1.Reason_REASON_LOCK_REVOKED:
+			s.revoked(h, lossError(answerError(a), ""))
+		case dlmv1.Reason_REASON_STALE_TOKEN, dlmv1.Reason_REASON_HOLD_LIMIT:
 			s.endHold(h, lossError(answerError(a), ""))
 		default:
 			h.renewed(s.e, r, a)
@@ -221,7 +224,7 @@ func (e *Engine) onNotice(now time.Duration, n *dlmv1.Notice) {
 			return
 		}
 		why := &Error{Reason: n.GetReason(), Detail: n.GetWhy()}
-		s.lose(now, lossError(why, ""), n.GetReason() == dlmv1.Reason_REASON_SESSION_REVOKED)
+		s.lose(now, lossError(why, ""), n.GetReason() == dlmv1.Reason_REASON_SESSION_REVOKED && !s.byHand)
 	}
 }
 

@@ -35,6 +35,9 @@ type session struct {
 	locks    map[string]*lock
 	holds    map[uint64]*hold    // live ones, by token
 	releases map[uint64]*request // unanswered ones, by token
+
+	byHand      bool            // SessionOptions.ConfirmByHand
+	unconfirmed map[uint64]bool // revoked tokens that the application has not confirmed
 }
 
 // oldKeepAlive is one that a newer has replaced; its answer may still come and count.
@@ -52,6 +55,7 @@ func (e *Engine) newSession(r *request, a *dlmv1.Answer) *session {
 		next: max(a.GetNextSequence(), 1), acked: max(a.GetNextSequence(), 1) - 1,
 		deadline: a.GetSessionDeadline(), renewed: r.firstSent,
 		locks: map[string]*lock{}, holds: map[uint64]*hold{}, releases: map[uint64]*request{},
+		unconfirmed: map[uint64]bool{},
 	}
 	if old := e.sessions[s.id]; old != nil {
 		old.lose(e.now, lossError(ErrFenced, "by this engine itself"), false)

@@ -78,8 +78,9 @@ to it.
 
 If the lock is about to be lost, the whole group gets TERM when a quarter of the TTL (at most 10s) is left, and KILL when a
 twentieth (at most 2s) is left: both before the lease ends and anybody else can get the lock. When an operator revokes it:
-TERM at once, KILL 2s later; the next holder may be told before that (tokens protect). The same happens when dlm itself is killed (TERM at once) or stopped (TERM when the lease nears its end): a
-small guardian process, the leader of the group, sees to it. So a job that is stopped with Ctrl-Z keeps its lock for one TTL.
+TERM at once, KILL 2s later; the next holder waits until the group is gone (not if the operator revokes "now"). The same
+happens when dlm itself is killed (TERM at once) or stopped (TERM when the lease nears its end): a small guardian process,
+the leader of the group, sees to it. So a job that is stopped with Ctrl-Z keeps its lock for one TTL.
 
 When COMMAND exits and leaves processes in its group behind, these are ended before the lock is released. Processes that
 leave the group (setsid, daemons) are not followed: what they touch must check the token.
@@ -141,7 +142,7 @@ func (g *globals) open(ctx context.Context, ttl time.Duration) (*client.Client, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, g.connect)
 	defer cancel()
-	s, err := c.OpenSession(ctx, client.WithTTL(ttl), client.WithLabel(label()))
+	s, err := c.OpenSession(ctx, client.WithTTL(ttl), client.WithLabel(label()), client.WithConfirmByHand())
 	if err != nil {
 		_ = c.Close()
 		return nil, nil, err

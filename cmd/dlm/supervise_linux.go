@@ -178,7 +178,7 @@ func (j *job) watch(changes <-chan syscall.WaitStatus) {
 			j.pass(sig.(syscall.Signal))
 		case <-lost:
 			lost = nil
-			// Somebody else may be next already.
+			// After a revoke the next holder waits for our release; after any other loss it may be there already.
 			j.hurry = bootTime() + lostGrace
 			j.endCommand(j.l.Err())
 		case <-timer.C:
