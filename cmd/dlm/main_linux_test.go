@@ -253,11 +253,12 @@ func TestServerGone(t *testing.T) {
 	}
 }
 
+// A revoke is confirmed when the command and its children are gone: the next holder waits for that.
 func TestRevoked(t *testing.T) {
 	addr, _ := startServer(t)
-	ready := filepath.Join(t.TempDir(), "ready")
-	p := start(t, addr, "lock", "a", "--", "sh", "-c", "touch "+ready+"; sleep 30")
-	waitFor(t, "the command", exists(ready))
+	dir := t.TempDir()
+	p := start(t, addr, append([]string{"lock", "a"}, stubborn(dir)...)...)
+	waitFor(t, "the command", func() bool { return exists(dir+"/child")() && exists(dir+"/parent")() })
 	c, err := client.Dial(addr)
 	if err != nil {
 		t.Fatal(err)
@@ -266,5 +267,14 @@ func TestRevoked(t *testing.T) {
 	if _, err := c.Revoke(t.Context(), "a", client.RevokeWhy("maintenance")); err != nil {
 		t.Fatal(err)
 	}
+	next := filepath.Join(t.TempDir(), "next")
+	start(t, addr, "lock", "a", "--", "touch", next).end(0, "")
+	info, err := os.Stat(next)
+	if err != nil {
+		t.Fatal(err)
+	}
 	p.end(exitLost, "maintenance")
+	if last := lastSign(t, dir); !last.Before(info.ModTime()) {
+		t.Errorf("the command ran %v beside the next holder", last.Sub(info.ModTime()))
+	}
 }
