@@ -61,3 +61,35 @@ func growAndCut(seed uint64) error {
 	}
 	return nil
 }
+
+// TestLengthThatOnlyTheCacheKnows: a file grows, its sync fails, the process dies, and the next one writes the same bytes
+// again. The length must reach the disk then, although the cache has shown it all along.
+func TestLengthThatOnlyTheCacheKnows(t *testing.T) {
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	content := bytes.Repeat([]byte("0123456789"), 100)
+	const synced = 300
+	for seed := range uint64(50) {
+		w := newWorld(seed, seed)
+		must(w.start())
+		must(w.store.WriteFile(1, 0, content[:synced]))
+		must(w.store.SyncFiles())
+		must(w.store.WriteFile(1, synced, content[synced:]))
+		w.disk.FailSync(0)
+		if w.store.SyncFiles() == nil {
+			t.Fatal("the sync did not fail")
+		}
+		w.restart(false)
+		must(w.open())
+		must(w.store.RecoverFile(1, synced, tailCRC(content[:synced])))
+		must(w.store.WriteFile(1, synced, content[synced:]))
+		must(w.store.SyncFiles()) // a snapshot counts on it now
+		w.restart(true)
+		must(w.open())
+		must(w.store.RecoverFile(1, uint64(len(content)), tailCRC(content)))
+	}
+}
