@@ -101,6 +101,9 @@ func (e *Engine) Do(now, deadline time.Duration, session uint64, op Op) Call {
 	if !ok {
 		return c.id
 	}
+	if bad := badText(op); bad != "" {
+		return e.invalid(c, bad)
+	}
 	switch o := op.GetOp().(type) {
 	case nil, *dlmv1.Request_Open, *dlmv1.Request_Attach, *dlmv1.Request_Cancel:
 		return e.invalid(c, fmt.Sprintf("%T is not an operation of a call", o))
@@ -122,6 +125,9 @@ func (e *Engine) Lock(now, deadline time.Duration, session uint64, a *dlmv1.Acqu
 	c, s, ok := e.newSessionCall(now, deadline, callLock, session)
 	if !ok {
 		return c.id
+	}
+	if bad := firstBad("lock", a.GetLock()); bad != "" {
+		return e.invalid(c, bad)
 	}
 	c.acquire = a
 	l := s.lockOf(a.GetLock())
@@ -147,6 +153,9 @@ func (e *Engine) Unlock(now, deadline time.Duration, session uint64, lock string
 	c, s, ok := e.newSessionCall(now, deadline, callUnlock, session)
 	if !ok {
 		return c.id
+	}
+	if bad := firstBad("lock", lock); bad != "" {
+		return e.invalid(c, bad)
 	}
 	h, r := s.holds[token], s.releases[token]
 	delete(s.unconfirmed, token)
@@ -185,6 +194,9 @@ func (e *Engine) Query(now, deadline time.Duration, r *dlmv1.Read) Call {
 	}
 	if r.GetOp() == nil {
 		return e.invalid(c, "a read without an operation")
+	}
+	if bad := badReadText(r); bad != "" {
+		return e.invalid(c, bad)
 	}
 	c.req = &request{
 		kind: kindRead, class: classRead, call: c, size: 512,

@@ -392,3 +392,28 @@ func noTwoHolders(w *world, lock string) func() {
 		}
 	}
 }
+
+// What is not UTF-8 cannot be encoded: it must fail alone, not with the frame that others' requests share.
+func TestTextThatCannotBeEncoded(t *testing.T) {
+	w := newWorld(t, 3)
+	a := w.client(Config{}, 1)
+	s := a.session(3 * time.Second)
+	const bad = "bad\xff"
+	held := a.lock(s, acquire("good"))
+	for name, call := range map[string]Call{
+		"open":   a.e.OpenSession(a.clock(), 0, SessionOptions{Label: bad}),
+		"lock":   a.e.Lock(a.clock(), 0, s, acquire(bad)),
+		"unlock": a.e.Unlock(a.clock(), 0, s, bad, 7),
+		"append": a.e.Do(a.clock(), 0, s, &dlmv1.Request{Op: &dlmv1.Request_Append{Append: &dlmv1.Append{File: bad, Lock: "good", Token: held}}}),
+		"revoke": a.e.Do(a.clock(), 0, s, &dlmv1.Request{Op: &dlmv1.Request_Revoke{Revoke: &dlmv1.Revoke{Lock: "x", Why: bad}}}),
+		"read":   a.e.Query(a.clock(), 0, &dlmv1.Read{Op: &dlmv1.Read_ListLocks{ListLocks: &dlmv1.ListLocks{Prefix: bad}}}),
+	} {
+		if d := a.wait(call); !errors.Is(d.Err, ErrInvalid) {
+			t.Errorf("%s: got %v, want ErrInvalid", name, d.Err)
+		}
+	}
+	w.run(4 * time.Second)
+	if !a.held(s, "good", held) {
+		t.Error("the session did not outlive it")
+	}
+}

@@ -51,6 +51,9 @@ func (e *Engine) OpenSession(now, deadline time.Duration, o SessionOptions) Call
 	if !ok {
 		return c.id
 	}
+	if bad := firstBad("label", o.Label); bad != "" {
+		return e.invalid(c, bad)
+	}
 	key := e.newKey()
 	c.options = o
 	c.req = &request{kind: kindOpen, key: key, op: openOp(key, o), call: c}

@@ -30,7 +30,7 @@ type lockFlags struct {
 func (f *lockFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.DurationVar(&f.ttl, "ttl", 0, "how long the lock outlives the last sign of life of dlm (0: the cluster's default, 30s)")
-	flags.DurationVar(&f.wait, "wait", 0, "queue for at most this long, then exit with 71 (default: without limit)")
+	flags.DurationVar(&f.wait, "wait", 0, "queue for at most this long, then exit with 71 (default: without limit; 0: as --try)")
 	flags.BoolVar(&f.try, "try", false, "do not queue: exit with 71 if the lock is not free")
 	flags.StringVar(&f.value, "value", "", "a text that 'dlm locks' shows (default: host and process id)")
 	flags.DurationVar(&f.lockDelay, "lock-delay", 0, "if the lock is lost, keep it from everybody for this long")

@@ -352,6 +352,8 @@ func runAppend(g *globals, f *lockFlags, name, file string, in io.Reader, out fo
 	if out == "json" {
 		return printJSON(v)
 	}
-	fmt.Printf("%d bytes at offset %d of %s (token %d)\n", v.Bytes, v.Offset, v.File, v.Token)
+	if _, err := fmt.Printf("%d bytes at offset %d of %s (token %d)\n", v.Bytes, v.Offset, v.File, v.Token); err != nil {
+		return fmt.Errorf("the data was appended (%d bytes at offset %d, token %d), but that could not be printed: %w", v.Bytes, v.Offset, v.Token, err)
+	}
 	return nil
 }
