@@ -97,27 +97,22 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// closeSessions says goodbye, unless nobody would hear it.
+// closeSessions says goodbye, and waits for the answers unless nobody would hear it. All sessions end in one task: were they
+// to end one by one, a lock that the first gives back could be granted to a call of the next, which is about to end too.
 func (c *Client) closeSessions(ctx context.Context) {
-	var open []*Session
-	asked := make(chan struct{})
-	if !c.post(func(l *loop, _ time.Duration) {
+	var closing []*call
+	if !c.ask(func(l *loop, now time.Duration) {
 		for _, s := range l.sessions {
-			open = append(open, s)
+			k := newCall(nil)
+			l.begin(k, now, 0, s.beginClose)
+			closing = append(closing, k)
 		}
-		close(asked)
-	}) {
+	}) || c.health.Load() != nil {
 		return
 	}
-	<-asked
-	if c.health.Load() != nil {
-		return
+	for _, k := range closing {
+		_ = c.await(ctx, "close", k)
 	}
-	var all sync.WaitGroup
-	for _, s := range open {
-		all.Go(func() { _ = s.Close(ctx) })
-	}
-	all.Wait()
 }
 
 // post hands the loop a task; false when the client is closed.
@@ -158,6 +153,10 @@ type call struct {
 	then func(l *loop, d engine.Completion)
 }
 
+func newCall(then func(*loop, engine.Completion)) *call {
+	return &call{done: make(chan engine.Completion, 1), then: then}
+}
+
 // startFunc hands a call to the engine.
 type startFunc func(l *loop, now, deadline time.Duration) engine.Call
 
@@ -166,7 +165,7 @@ func (c *Client) start(ctx context.Context, begin startFunc, then func(*loop, en
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	k := &call{done: make(chan engine.Completion, 1), then: then}
+	k := newCall(then)
 	due, hasDue := ctx.Deadline()
 	ok := c.post(func(l *loop, now time.Duration) {
 		var deadline time.Duration
@@ -174,8 +173,7 @@ func (c *Client) start(ctx context.Context, begin startFunc, then func(*loop, en
 			// 0 would mean "none".
 			deadline = max(now+time.Until(due), 1)
 		}
-		k.id = begin(l, now, deadline)
-		l.calls[k.id] = k
+		l.begin(k, now, deadline, begin)
 	})
 	if !ok {
 		return nil, ErrClosed

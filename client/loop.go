@@ -99,6 +99,12 @@ func (l *loop) perform(eff engine.Effects) {
 	}
 }
 
+// begin hands a call to the engine.
+func (l *loop) begin(k *call, now, deadline time.Duration, start startFunc) {
+	k.id = start(l, now, deadline)
+	l.calls[k.id] = k
+}
+
 func (l *loop) complete(d engine.Completion) {
 	k := l.calls[d.Call]
 	if k == nil {

@@ -150,15 +150,17 @@ func (s *Session) Do(ctx context.Context, name string, f func(ctx context.Contex
 // Close ends the session and releases all its locks. When ctx ends first, the closing goes on in the background while the
 // client lives; otherwise the session ends with its TTL.
 func (s *Session) Close(ctx context.Context) error {
-	k, err := s.c.start(context.WithoutCancel(ctx), func(l *loop, now, _ time.Duration) engine.Call {
-		// Before anything is sent: from here on nothing is held.
-		l.end(s, fmt.Errorf("%w: %w", ErrLost, ErrSessionClosed))
-		return l.engine.CloseSession(now, 0, s.id)
-	}, nil)
+	k, err := s.c.start(context.WithoutCancel(ctx), s.beginClose, nil)
 	if err != nil {
 		return fmt.Errorf("client: close session %d: %w", s.id, err)
 	}
 	return s.c.await(ctx, fmt.Sprintf("close session %d", s.id), k)
+}
+
+// beginClose ends the session on this side before anything is sent: from here on nothing is held.
+func (s *Session) beginClose(l *loop, now, _ time.Duration) engine.Call {
+	l.end(s, fmt.Errorf("%w: %w", ErrLost, ErrSessionClosed))
+	return l.engine.CloseSession(now, 0, s.id)
 }
 
 // await waits for a call that goes on even if the caller does not wait for it.
