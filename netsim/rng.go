@@ -40,7 +40,9 @@ func (r *RNG) Between(low, high time.Duration) time.Duration { return between(r.
 func (r *RNG) Tail(low, high time.Duration) time.Duration { return tail(r.Uint64(), low, high) }
 
 // Pick is one of the choices.
-func Pick[T any](r *RNG, choices ...T) T { return choices[r.IntN(len(choices))] }
+func Pick[T any](r interface{ IntN(n int) int }, choices ...T) T {
+	return choices[r.IntN(len(choices))]
+}
 
 // Hash mixes numbers into one.
 func Hash(seed uint64, values ...uint64) uint64 {

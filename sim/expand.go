@@ -21,14 +21,21 @@ const (
 
 // Expand draws the plan of a seed: each its own subset of the faults, its own sizes and speeds.
 func Expand(seed uint64) Plan {
-	p := Plan{Seed: seed}
-	p.Config = drawConfig(netsim.NewRNG(seed, streamConfig))
-	p.Actors = drawActors(netsim.NewRNG(seed, streamWork), p.Config)
-	p.Faults = drawFaults(netsim.NewRNG(seed, streamFaults), p.Config)
+	p := Draw(func(label uint64) Chooser { return stream{netsim.NewRNG(seed, label)} })
+	p.Seed = seed
 	return p
 }
 
-func drawConfig(r *netsim.RNG) Config {
+// Draw draws a plan without its seed. Configuration, workload and faults draw from streams of their own.
+func Draw(from func(stream uint64) Chooser) Plan {
+	var p Plan
+	p.Config = drawConfig(from(streamConfig))
+	p.Actors = drawActors(from(streamWork), p.Config)
+	p.Faults = drawFaults(from(streamFaults), p.Config)
+	return p
+}
+
+func drawConfig(r Chooser) Config {
 	c := Config{
 		Clients:        2 + r.IntN(4),
 		DriftPPM:       netsim.Pick(r, uint64(100), 10_000, 10_000, 100_000),
@@ -65,13 +72,13 @@ func drawConfig(r *netsim.RNG) Config {
 	return c
 }
 
-func drawActors(r *netsim.RNG, c Config) []Actor {
+func drawActors(r Chooser, c Config) []Actor {
 	locks := 1 + r.IntN(4)
 	ttlMin := netsim.Pick(r, 500*time.Millisecond, time.Second)
 	holdMost := r.Between(50*time.Millisecond, 2*time.Second)
 	var actors []Actor
 	for client := range c.Clients {
-		for range 1 + r.IntN(2) {
+		r.Times(1, 2, func(r Chooser) {
 			a := Actor{
 				Client: client,
 				Start:  r.Between(0, 300*time.Millisecond),
@@ -82,16 +89,14 @@ func drawActors(r *netsim.RNG, c Config) []Actor {
 			if r.Chance(50_000) {
 				a.TTL = 30 * time.Second
 			}
-			for n := 4 + r.IntN(12); n > 0; n-- {
-				a.Ops = append(a.Ops, drawOp(r, locks, holdMost))
-			}
+			r.Times(4, 15, func(r Chooser) { a.Ops = append(a.Ops, drawOp(r, locks, holdMost)) })
 			actors = append(actors, a)
-		}
+		})
 	}
 	return actors
 }
 
-func drawOp(r *netsim.RNG, locks int, holdMost time.Duration) Op {
+func drawOp(r Chooser, locks int, holdMost time.Duration) Op {
 	lock := strconv.Itoa(r.IntN(locks))
 	op := Op{
 		Think: r.Tail(0, time.Second),
@@ -137,25 +142,25 @@ func drawOp(r *netsim.RNG, locks int, holdMost time.Duration) Op {
 	return op
 }
 
-func drawFaults(r *netsim.RNG, c Config) []Fault {
+func drawFaults(r Chooser, c Config) []Fault {
 	var faults []Fault
 	// Each kind strikes in a share of the seeds, and then up to most times.
-	add := func(kind FaultKind, share, most int, shape func(*Fault)) {
+	add := func(kind FaultKind, share, most int, shape func(Chooser, *Fault)) {
 		if !r.Chance(share) {
 			return
 		}
-		for n := 1 + r.IntN(most); n > 0; n-- {
+		r.Times(1, most, func(r Chooser) {
 			f := Fault{
 				At: r.Between(0, c.Faulty), Kind: kind, Client: r.IntN(c.Clients),
 				For: r.Tail(10*time.Millisecond, 6*time.Second), Budget: r.IntN(8),
 			}
 			if shape != nil {
-				shape(&f)
+				shape(r, &f)
 			}
 			faults = append(faults, f)
-		}
+		})
 	}
-	crash := func(f *Fault) { f.Power, f.Again = r.Chance(500_000), r.Chance(250_000) }
+	crash := func(r Chooser, f *Fault) { f.Power, f.Again = r.Chance(500_000), r.Chance(250_000) }
 	add(FaultServerCrash, 500_000, 4, crash)
 	add(FaultDiskCrash, 600_000, 6, crash)
 	add(FaultServerStall, 300_000, 3, nil)
@@ -163,10 +168,10 @@ func drawFaults(r *netsim.RNG, c Config) []Fault {
 	add(FaultWrite, 100_000, 2, crash)
 	add(FaultClientCrash, 500_000, 3, nil)
 	add(FaultClientStall, 500_000, 4, nil)
-	add(FaultCut, 400_000, 4, func(f *Fault) { f.Way = r.IntN(3) })
+	add(FaultCut, 400_000, 4, func(r Chooser, f *Fault) { f.Way = r.IntN(3) })
 	add(FaultIsolate, 200_000, 2, nil)
 	add(FaultReset, 400_000, 8, nil)
-	add(FaultRate, 700_000, 8, func(f *Fault) {
+	add(FaultRate, 700_000, 8, func(r Chooser, f *Fault) {
 		f.Client = r.IntN(c.Clients+1) - 1
 		f.PPM = netsim.Pick(r, 0, c.DriftPPM-1, r.Uint64()%c.DriftPPM)
 	})
