@@ -1,14 +1,11 @@
-package sim
+package sim_test
 
 import (
-	"encoding/json"
-	"flag"
-	"os"
 	"path/filepath"
 	"testing"
-)
 
-var flagSave = flag.String("save", "", "save the plan of -seed to this JSON file and do not run it")
+	"dlm/sim/run"
+)
 
 // TestKeptPlans runs the plans of failures that were found once. testdata/plans/README.md says what each was.
 func TestKeptPlans(t *testing.T) {
@@ -17,16 +14,13 @@ func TestKeptPlans(t *testing.T) {
 		t.Fatalf("no kept plans: %v", err)
 	}
 	for _, name := range names {
-		b, err := os.ReadFile(name)
+		f, err := run.LoadPlan(name)
 		if err != nil {
-			t.Fatal(err)
+			t.Error(err)
+			continue
 		}
-		var p Plan
-		if err := json.Unmarshal(b, &p); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if _, err := runPlan(p, nil); err != nil {
-			t.Errorf("go test ./sim -v -plan=%s\n    %v", name, err)
+		if r := run.Run(f.Plan, nil); r.Failure != nil {
+			fail(t, run.PlanLine(name), f.Plan, r.Failure)
 		}
 	}
 }

@@ -1,0 +1,64 @@
+package sim_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"testing"
+
+	"dlm/sim"
+	"dlm/sim/run"
+)
+
+// TestOne runs the one plan of -seed or -plan.
+func TestOne(t *testing.T) {
+	if *flagSeed == 0 && *flagPlan == "" {
+		t.Skip("runs the plan of -seed=N or -plan=FILE")
+	}
+	p, line := sim.Expand(*flagSeed), run.SeedLine(*flagSeed)
+	if *flagPlan != "" {
+		f, err := run.LoadPlan(*flagPlan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, line = f.Plan, run.PlanLine(*flagPlan)
+	}
+	if *flagSave != "" {
+		if err := run.SavePlan(*flagSave, p, ""); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("the plan is in %s", *flagSave)
+	}
+	r, err := traced(p, *flagTrace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Failure != nil {
+		fail(t, line, p, r.Failure)
+	}
+	t.Logf("%v simulated, %d events; %s; checks: %s", r.Virtual, r.Steps, run.Listed(r.Counts), run.Listed(r.Checks))
+	fmt.Printf("seed %d trace %016x\n", p.Seed, r.Hash)
+}
+
+// traced runs a plan and writes its trace to a file, if one is named.
+func traced(p sim.Plan, file string) (run.Result, error) {
+	if file == "" {
+		return run.Run(p, nil), nil
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return run.Result{}, err
+	}
+	b := bufio.NewWriterSize(f, 1<<20)
+	r := run.Run(p, io.Writer(b))
+	return r, errors.Join(b.Flush(), f.Close())
+}
+
+// fail reports a failure of a plan: the line that repeats it comes first.
+func fail(t *testing.T, line string, p sim.Plan, f *sim.Failure) {
+	t.Helper()
+	t.Fail()
+	fmt.Fprint(t.Output(), run.Headline(line, f), run.LastEvents(p, f, 40))
+}
