@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	dlmv1 "dlm/api/dlm/v1"
@@ -64,7 +65,9 @@ func (c *Client) SetLimits(ctx context.Context, limits *dlmv1.Limits) error {
 const operatorTTL = 5 * time.Second
 
 func (c *Client) operate(ctx context.Context, what string, r *dlmv1.Request) (*dlmv1.Answer, error) {
-	s, err := c.OpenSession(ctx, WithTTL(operatorTTL), WithLabel("operator: "+what))
+	// What is done to whom is in the request: a long name in the label would only run into the limit of labels.
+	kind, _, _ := strings.Cut(what, " ")
+	s, err := c.OpenSession(ctx, WithTTL(operatorTTL), WithLabel("operator: "+kind))
 	if err != nil {
 		return nil, fmt.Errorf("client: %s: %w", what, err)
 	}

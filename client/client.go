@@ -81,10 +81,21 @@ func Dial(addr string, opts ...Option) (*Client, error) {
 // Close tries for up to a second to close the sessions that are still open, then ends every goroutine and connection.
 // Calls that are under way end with ErrClosed. A second Close waits for the first.
 func (c *Client) Close() error {
-	c.closeOnce.Do(func() {
+	c.end(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 		defer cancel()
 		c.closeSessions(ctx)
+	})
+	return nil
+}
+
+// Leave is Close without closing the sessions: they live on, with their locks, until their TTL has passed since the last
+// renewal, and another process can attach them (AttachSession). Here all locks are lost, with ErrClosed.
+func (c *Client) Leave() { c.end(func() {}) }
+
+func (c *Client) end(first func()) {
+	c.closeOnce.Do(func() {
+		first()
 		c.mu.Lock()
 		c.closed = true
 		c.mu.Unlock()
@@ -94,7 +105,6 @@ func (c *Client) Close() error {
 		c.net.close()
 	})
 	<-c.ended
-	return nil
 }
 
 // closeSessions says goodbye, and waits for the answers unless nobody would hear it. All sessions end in one task: were they

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	dlmv1 "dlm/api/dlm/v1"
 )
 
 // bubble runs a test in virtual time. synctest itself is the leak check: it fails when a goroutine outlives the test.
@@ -393,5 +396,77 @@ func TestCloseEndsEverything(t *testing.T) {
 			t.Error("held")
 		}
 		wantIs(t, l.Unlock(t.Context()), ErrClosed)
+	})
+}
+
+// Leave lets a session live on for another process; Close does not.
+func TestLeave(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fakeCluster) {
+		c, d := f.client(), f.client()
+		defer d.Close()
+		s := open(t, c, WithTTL(20*time.Second))
+		l := lock(t, s, "a", HoldLimit(15*time.Second))
+		c.Leave()
+		if l.Held() {
+			t.Error("held by a client that has left")
+		}
+		wantIs(t, l.Err(), ErrLost, ErrClosed)
+		time.Sleep(12 * time.Second)
+		s2, err := d.AttachSession(t.Context(), s.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		held := s2.Locks()
+		if len(held) != 1 || held[0].Token() != l.Token() || !held[0].Held() {
+			t.Fatalf("attached, but holds %v", held)
+		}
+		renew := &dlmv1.Request{Op: &dlmv1.Request_Renew{Renew: &dlmv1.Renew{Lock: "a", Token: l.Token(), HoldLimitNanos: uint64(5 * time.Second)}}}
+		a, err := s2.Request(t.Context(), "renew", renew)
+		if left := time.Duration(a.GetHoldDeadline() - a.GetStamp()); err != nil || left != 5*time.Second {
+			t.Fatalf("renewed: %v left, %v", left, err)
+		}
+		d.Leave()
+		time.Sleep(10 * time.Second) // the hold limit passes, the session lives
+		e := f.client()
+		defer e.Close()
+		s3, err := e.AttachSession(t.Context(), s.ID())
+		if err != nil || len(s3.Locks()) != 0 {
+			t.Fatalf("attached: %v", err)
+		}
+		_, err = s3.Request(t.Context(), "renew", renew)
+		wantIs(t, err, ErrLost, ErrHoldLimit)
+		release := &dlmv1.Request{Op: &dlmv1.Request_Release{Release: &dlmv1.Release{Lock: "a", Token: l.Token()}}}
+		_, err = s3.Request(t.Context(), "release", release)
+		wantIs(t, err, ErrInvalid)
+	})
+}
+
+func TestAddresses(t *testing.T) {
+	for addr, ok := range map[string]bool{
+		"": false, "foo": false, "foo:": false, "::1": false, "127.0.0.1:1, foo": false,
+		"foo:1": true, "[::1]:1": true, "127.0.0.1:1,127.0.0.1:2": true, "dns:///foo:1": true, "unix:/run/dlm.sock": true,
+	} {
+		c, err := Dial(addr)
+		if (err == nil) != ok {
+			t.Errorf("Dial(%q): %v", addr, err)
+		}
+		if err == nil {
+			c.Leave()
+		} else {
+			wantIs(t, err, ErrInvalid)
+		}
+	}
+}
+
+// An operator can revoke a lock whose name is as long as names may be.
+func TestRevokeALongName(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fakeCluster) {
+		c := f.client()
+		defer c.Close()
+		name := strings.Repeat("n", 255)
+		lock(t, open(t, c), name)
+		if _, err := c.Revoke(t.Context(), name); err != nil {
+			t.Error(err)
+		}
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -141,7 +143,11 @@ func newGRPCTransport(addrs []string, opts []grpc.DialOption) (*grpcTransport, e
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64 << 20)),
 	}, opts...)
 	for _, addr := range addrs {
-		cc, err := grpc.NewClient(addr, opts...)
+		err := checkAddress(addr)
+		var cc *grpc.ClientConn
+		if err == nil {
+			cc, err = grpc.NewClient(addr, opts...)
+		}
 		if err != nil {
 			t.close()
 			return nil, fmt.Errorf("client: server address %q: %w: %w", addr, ErrInvalid, err)
@@ -149,6 +155,19 @@ func newGRPCTransport(addrs []string, opts []grpc.DialOption) (*grpcTransport, e
 		t.conns = append(t.conns, cc)
 	}
 	return t, nil
+}
+
+// checkAddress refuses an address without a port, for which gRPC would try 443. Targets with a scheme (unix:PATH,
+// dns:///HOST:PORT) are gRPC's to judge.
+func checkAddress(addr string) error {
+	if scheme, _, ok := strings.Cut(addr, ":"); ok && (scheme == "unix" || strings.Contains(addr, "://")) {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil || port == "" {
+		return errors.New("it must be HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051")
+	}
+	return nil
 }
 
 func (t *grpcTransport) dial(ctx context.Context, server int) (stream, error) {

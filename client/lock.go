@@ -133,15 +133,7 @@ func (lk *Lock) Renew(ctx context.Context, limit time.Duration) error {
 		return fmt.Errorf("client: %s: %w: hold limit %v: a duration must not be negative", what, ErrInvalid, limit)
 	}
 	r := &dlmv1.Request{Op: &dlmv1.Request_Renew{Renew: &dlmv1.Renew{Lock: lk.name, Token: lk.token, HoldLimitNanos: uint64(limit)}}}
-	_, err := lk.s.c.do(ctx, what, func(l *loop, now, deadline time.Duration) engine.Call {
-		// A shorter limit shortens the lease: Held must ask from here on.
-		lk.leaseEnd.Store(0)
-		return l.engine.Do(now, deadline, lk.s.id, r)
-	}, func(l *loop, _ engine.Completion) {
-		if !lk.over.Load() {
-			l.refresh(lk)
-		}
-	})
+	_, err := lk.s.op(ctx, what, r)
 	return err
 }
 

@@ -71,7 +71,7 @@ func WithLabel(label string) SessionOption { return func(o *sessionOptions) { o.
 
 // WithConfirmByHand leaves it to the application to confirm that a lock was revoked, with Lock.Unlock or Session.Close,
 // when it has stopped what it did under the lock. Until then, at most until its lease as of the revoke ends, nobody else
-// is granted the lock. Default: the library confirms as soon as it hears of the revoke. Not kept by AttachSession.
+// is granted the lock. Default: the library confirms as soon as it hears of the revoke.
 func WithConfirmByHand() SessionOption {
 	return func(o *sessionOptions) { o.ConfirmByHand = true }
 }

@@ -67,13 +67,24 @@ func (c *Client) Locks(ctx context.Context, prefix string) iter.Seq2[LockInfo, e
 	})
 }
 
+// SessionInfo describes an open session.
+type SessionInfo struct {
+	*dlmv1.SessionInfo
+	// Stamp is the cluster time of the read.
+	Stamp uint64
+}
+
 // Sessions yields the open sessions, by id, page by page as Locks does.
-func (c *Client) Sessions(ctx context.Context) iter.Seq2[*dlmv1.SessionInfo, error] {
-	return pages(func(last *dlmv1.SessionInfo) ([]*dlmv1.SessionInfo, bool, error) {
+func (c *Client) Sessions(ctx context.Context) iter.Seq2[SessionInfo, error] {
+	return pages(func(last SessionInfo) ([]SessionInfo, bool, error) {
 		a, err := c.Query(ctx, "list sessions", &dlmv1.Read{Op: &dlmv1.Read_ListSessions{
 			ListSessions: &dlmv1.ListSessions{After: last.GetSession(), Limit: pageSize},
 		}})
-		return a.GetSessions(), a.GetMore(), err
+		var sessions []SessionInfo
+		for _, s := range a.GetSessions() {
+			sessions = append(sessions, SessionInfo{s, a.GetStamp()})
+		}
+		return sessions, a.GetMore(), err
 	})
 }
 

@@ -40,14 +40,15 @@ func (c *Client) OpenSession(ctx context.Context, opts ...SessionOption) (*Sessi
 }
 
 // AttachSession takes over a session that another process opened. That process is fenced off: its calls fail with
-// ErrFenced, its waits are cancelled. The session's holds stay: see Session.Locks.
+// ErrFenced, its waits are cancelled. The session's holds stay: see Session.Locks. It is renewed, and keeps the TTL and the
+// label that it was opened with. If several processes attach, the last one has it.
 func (c *Client) AttachSession(ctx context.Context, id uint64, opts ...SessionOption) (*Session, error) {
 	o, err := newSessionOptions(opts)
 	if err != nil {
 		return nil, err
 	}
 	return c.session(ctx, fmt.Sprintf("attach session %d", id), o, func(l *loop, now, deadline time.Duration) engine.Call {
-		return l.engine.AttachSession(now, deadline, id)
+		return l.engine.AttachSession(now, deadline, id, o.SessionOptions)
 	})
 }
 
@@ -176,10 +177,32 @@ func (c *Client) await(ctx context.Context, what string, k *call) error {
 	}
 }
 
+// Request makes one logged request other than to acquire, release, open, attach, close or cancel, which have methods of
+// their own: renew, append, delete, and what operators ask for. Only its op is used, which must not be changed any more. A
+// (lock, token) in it need not be one of Locks: the cluster answers what became of it.
+func (s *Session) Request(ctx context.Context, what string, r *dlmv1.Request) (*dlmv1.Answer, error) {
+	switch op := r.GetOp().(type) {
+	case *dlmv1.Request_Renew, *dlmv1.Request_Append, *dlmv1.Request_Delete, *dlmv1.Request_KeepAlive,
+		*dlmv1.Request_Revoke, *dlmv1.Request_RevokeSession, *dlmv1.Request_SetLimits:
+		return s.op(ctx, what, r)
+	default:
+		return nil, fmt.Errorf("client: %s: %w: %T is not for Request", what, ErrInvalid, op)
+	}
+}
+
 // op makes one logged request of the session.
 func (s *Session) op(ctx context.Context, what string, r *dlmv1.Request) (*dlmv1.Answer, error) {
+	renewed := lockKey{r.GetRenew().GetLock(), r.GetRenew().GetToken()}
 	d, err := s.c.do(ctx, what, func(l *loop, now, deadline time.Duration) engine.Call {
+		if lk := s.locks[renewed]; lk != nil {
+			// A shorter limit shortens the lease: Held must ask from here on.
+			lk.leaseEnd.Store(0)
+		}
 		return l.engine.Do(now, deadline, s.id, r)
-	}, nil)
+	}, func(l *loop, _ engine.Completion) {
+		if lk := s.locks[renewed]; lk != nil {
+			l.refresh(lk)
+		}
+	})
 	return d.Answer, err
 }

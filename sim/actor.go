@@ -85,7 +85,7 @@ func (a *actor) open() {
 	now, deadline := a.c.read(), a.deadlineIn(3*time.Second)
 	if a.old != 0 && a.plan.Attach {
 		a.c.w.count("attach")
-		a.c.made(a.eng().AttachSession(now, deadline, a.old), deadline, done)
+		a.c.made(a.eng().AttachSession(now, deadline, a.old, engine.SessionOptions{ConfirmByHand: a.plan.ByHand}), deadline, done)
 		return
 	}
 	a.c.made(a.eng().OpenSession(now, deadline, engine.SessionOptions{TTL: a.plan.TTL, Label: "actor", ConfirmByHand: a.plan.ByHand}), deadline, done)

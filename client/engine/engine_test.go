@@ -203,7 +203,7 @@ func TestTakeover(t *testing.T) {
 	a, b := w.client(Config{}, 1), w.client(Config{}, 1)
 	s := a.session(5 * time.Second)
 	token := a.lock(s, acquire("x"))
-	b.must(b.e.AttachSession(b.clock(), 0, s))
+	b.must(b.e.AttachSession(b.clock(), 0, s, SessionOptions{}))
 	if !b.held(s, "x", token) {
 		t.Fatal("the new instance does not hold what the session held")
 	}
@@ -216,15 +216,15 @@ func TestTakeover(t *testing.T) {
 	}
 	b.must(b.e.Unlock(b.clock(), 0, s, "x", token))
 	// And back again, by the engine that had it first.
-	a.must(a.e.AttachSession(a.clock(), 0, s))
+	a.must(a.e.AttachSession(a.clock(), 0, s, SessionOptions{}))
 	a.lock(s, acquire("x"))
 	// Within one engine too.
-	a.must(a.e.AttachSession(a.clock(), 0, s))
+	a.must(a.e.AttachSession(a.clock(), 0, s, SessionOptions{}))
 	w.run(10 * time.Second)
 	if d := a.wait(a.e.Lock(a.clock(), 0, s, acquire("z"))); d.Err != nil {
 		t.Fatal(d.Err)
 	}
-	if d := a.wait(a.e.AttachSession(a.clock(), 0, s+9)); !errors.Is(d.Err, ErrNoSession) {
+	if d := a.wait(a.e.AttachSession(a.clock(), 0, s+9, SessionOptions{})); !errors.Is(d.Err, ErrNoSession) {
 		t.Fatalf("got %v, want ErrNoSession", d.Err)
 	}
 }
@@ -280,6 +280,26 @@ func TestRevokeConfirmedByHand(t *testing.T) {
 	}
 	b.must(next)
 	a.lock(sa, &dlmv1.Acquire{Lock: "y"}) // the session lives on
+}
+
+// So does one that has changed hands since the revoke: the new instance is told of the loss, and confirms when it unlocks.
+func TestRevokeConfirmedByHandAfterATakeover(t *testing.T) {
+	w := newWorld(t, 9)
+	a, b, c := w.client(Config{}, 1), w.client(Config{}, 1), w.client(Config{}, 1)
+	opened := a.must(a.e.OpenSession(a.clock(), 0, SessionOptions{TTL: 20 * time.Second, ConfirmByHand: true}))
+	sa, sb := opened.Session, b.session(20*time.Second)
+	token := a.lock(sa, acquire("x"))
+	b.must(b.e.Do(b.clock(), 0, sb, &dlmv1.Request{Op: &dlmv1.Request_Revoke{Revoke: &dlmv1.Revoke{Lock: "x"}}}))
+	next := b.e.Lock(b.clock(), 0, sb, acquire("x"))
+	c.must(c.e.AttachSession(c.clock(), 0, sa, SessionOptions{ConfirmByHand: true}))
+	w.run(10 * time.Second)
+	if info := w.core.Read(&dlmv1.Read{Op: &dlmv1.Read_GetLock{GetLock: &dlmv1.GetLock{Lock: "x"}}}).GetLock(); len(info.GetWaiters()) != 1 {
+		t.Fatalf("the next holder did not wait: %v", info)
+	}
+	if d := c.wait(c.e.Unlock(c.clock(), 0, sa, "x", token)); !errors.Is(d.Err, ErrRevoked) {
+		t.Errorf("unlock: %v", d.Err)
+	}
+	b.must(next)
 }
 
 // A busy session whose keep-alives do not get through must not live on the answers of its other requests, which do not

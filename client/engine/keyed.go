@@ -63,12 +63,14 @@ func (e *Engine) OpenSession(now, deadline time.Duration, o SessionOptions) Call
 
 // AttachSession takes a session over as its new and only instance: the former instance is fenced off, its waits are
 // cancelled. The holds of the Completion's Answer are held from then on. The caller vouches that the former instance no
-// longer acts on them; its own engine learns of the takeover only with its next request.
-func (e *Engine) AttachSession(now, deadline time.Duration, session uint64) Call {
+// longer acts on them; its own engine learns of the takeover only with its next request. TTL and label stay those that the
+// session was opened with.
+func (e *Engine) AttachSession(now, deadline time.Duration, session uint64, o SessionOptions) Call {
 	c, ok := e.newCall(now, deadline, callAttach, session)
 	if !ok {
 		return c.id
 	}
+	c.options = o
 	key := e.newKey()
 	c.req = &request{kind: kindAttach, key: key, session: session, op: attachOp(key, 0), call: c}
 	e.submitKeyed(c.req)
@@ -121,6 +123,12 @@ func (e *Engine) begin(r *request, a *dlmv1.Answer) {
 	s.byHand = r.call.options.ConfirmByHand
 	for _, h := range a.GetHolds() {
 		s.adopt(h)
+	}
+	if s.byHand {
+		// Lost under the former instance; the application has not said that it stopped.
+		for _, x := range a.GetLosses() {
+			s.unconfirmed[x.GetToken()] = true
+		}
 	}
 	s.takeLosses(a.GetLosses(), true)
 	e.complete(r.call, Completion{Session: s.id, Answer: a})
