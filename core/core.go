@@ -40,7 +40,8 @@ type Core struct {
 	// deadlines holds one item for whatever time alone will change. After Apply all of them lie beyond now.
 	deadlines deadlines
 
-	out Output // of the entry that is being applied
+	out    Output  // of the entry that is being applied
+	events []Event // of the last entry; the memory is used again
 }
 
 // Output is what one entry brought about. Nothing in it may be changed: core keeps the answers and hands the same ones
@@ -53,6 +54,8 @@ type Output struct {
 	Notices []*dlmv1.Notice
 	// Files are to be done in this order. Doing them again after a crash is harmless.
 	Files []FileOp
+	// Events say what happened, in order. They are valid until the next Apply.
+	Events []Event
 }
 
 // New returns an empty lock table at stamp 0.
@@ -80,6 +83,7 @@ func newCore() *Core {
 func (c *Core) Apply(index, stamp uint64, requests []*dlmv1.Request) Output {
 	c.index = index
 	c.now = max(c.now, stamp)
+	c.events = c.events[:0]
 	if len(requests) > 0 {
 		c.out.Answers = make([]*dlmv1.Answer, 0, len(requests))
 	}
@@ -91,6 +95,7 @@ func (c *Core) Apply(index, stamp uint64, requests []*dlmv1.Request) Output {
 		c.request(r)
 	}
 	out := c.out
+	out.Events = c.events
 	c.out = Output{}
 	return out
 }

@@ -221,6 +221,7 @@ func (c *Core) enqueue(from *waiter, at *slot, op *dlmv1.Acquire) {
 	l.waiters.push(&w.inLock, w)
 	w.session.waits.push(&w.inSession, w)
 	c.waiting++
+	c.waiterEvent(EventQueued, w, dlmv1.Reason_REASON_OK)
 	at.kind, at.waiter = slotWaiting, w
 	c.notify(c.queuedNotice(w))
 	if l.waiters.n > 1 {
@@ -255,6 +256,10 @@ func (c *Core) grant(w *waiter) *dlmv1.Answer {
 	}
 	h.lock.holds.push(&h.inLock, h)
 	h.session.holds.push(&h.inSession, h)
+	c.event(Event{
+		Kind: EventGranted, Shared: h.mode == dlmv1.Mode_MODE_SHARED, Session: h.session.id, Lock: h.lock.name,
+		Token: h.token, Queued: w.id != 0, Since: w.since,
+	})
 	a := c.reply(w.session, w.sequence, dlmv1.Reason_REASON_OK)
 	a.Token, a.HoldDeadline = h.token, h.deadline
 	return a
@@ -293,8 +298,9 @@ func (c *Core) unlink(w *waiter) {
 	c.waiting--
 }
 
-// dequeue takes an acquire out of its queue ungranted; those behind it may move up.
-func (c *Core) dequeue(w *waiter) {
+// dequeue takes an acquire out of its queue ungranted, and says why; those behind it may move up.
+func (c *Core) dequeue(w *waiter, reason dlmv1.Reason) {
+	c.waiterEvent(EventGaveUp, w, reason)
 	c.unlink(w)
 	c.serve(w.lock)
 }
@@ -305,7 +311,7 @@ func (w *waiter) due(c *Core) {
 		reason: dlmv1.Reason_REASON_WAIT_TIMEOUT, detail: "the lock was not granted within the wait timeout",
 	})
 	c.settle(w, a)
-	c.dequeue(w)
+	c.dequeue(w, a.Reason)
 }
 
 func (c *Core) cancel(s *session, seq uint64, op *dlmv1.Cancel) *dlmv1.Answer {
@@ -326,7 +332,7 @@ func (c *Core) cancel(s *session, seq uint64, op *dlmv1.Cancel) *dlmv1.Answer {
 	case slotWaiting:
 		w := at.waiter
 		c.settle(w, c.no(s, w.sequence, cancelled()))
-		c.dequeue(w)
+		c.dequeue(w, dlmv1.Reason_REASON_CANCELLED)
 	case slotGap:
 		at.kind, at.digest, at.answer = slotAnswered, anyDigest, c.no(s, op.Sequence, cancelled())
 	}
@@ -342,6 +348,9 @@ func cancelled() refusal {
 // gone then, and maybe that of the lock.
 func (c *Core) drop(h *hold, involuntary bool) {
 	l := h.lock
+	if h.revoked {
+		c.holdEvent(EventUnblocked, h, dlmv1.Reason_REASON_OK, 0)
+	}
 	c.deadlines.remove(&h.timer)
 	l.holds.remove(&h.inLock)
 	h.session.holds.remove(&h.inSession)
@@ -369,13 +378,14 @@ func (l *lock) due(c *Core) {
 // due ends a hold whose limit has passed, or a revoked one's block.
 func (h *hold) due(c *Core) {
 	if !h.revoked {
-		c.lost(h, dlmv1.Reason_REASON_HOLD_LIMIT)
+		c.lost(h, dlmv1.Reason_REASON_HOLD_LIMIT, 0)
 	}
 	c.drop(h, true)
 }
 
-// lost tells the session of an involuntary loss, and remembers it there.
-func (c *Core) lost(h *hold, reason dlmv1.Reason) *dlmv1.Loss {
+// lost tells the session of an involuntary loss, and remembers it there. by is the session that revoked it, or 0.
+func (c *Core) lost(h *hold, reason dlmv1.Reason, by uint64) *dlmv1.Loss {
+	c.holdEvent(EventLost, h, reason, by)
 	l := h.loss(reason)
 	h.session.remember(l)
 	c.notify(&dlmv1.Notice{
@@ -414,6 +424,7 @@ func (c *Core) releaseOp(s *session, seq uint64, op *dlmv1.Release) *dlmv1.Answe
 		return c.no(s, seq, c.stale(s, op.Lock, op.Token))
 	}
 	if !h.revoked {
+		c.holdEvent(EventReleased, h, dlmv1.Reason_REASON_OK, 0)
 		c.drop(h, false)
 		return c.reply(s, seq, dlmv1.Reason_REASON_OK)
 	}

@@ -57,11 +57,12 @@ type run struct {
 	core   *core.Core
 	twin   *core.Core
 	watch  *observer
+	story  *story
 }
 
 func newRun(t *rapid.T, limits *dlmv1.Limits) *run {
 	const firstToken = 7
-	r := &run{t: t, driver: &driver{}, model: newModel(limits, firstToken), watch: newObserver()}
+	r := &run{t: t, driver: &driver{}, model: newModel(limits, firstToken), watch: newObserver(), story: newStory()}
 	for _, c := range []**core.Core{&r.core, &r.twin} {
 		made, err := core.New(core.Config{Limits: proto.CloneOf(limits), ClusterID: [16]byte{1}, FirstToken: firstToken})
 		if err != nil {
@@ -90,6 +91,9 @@ func (r *run) step(i int, s step) {
 	}
 	r.same("twin", r.twin.Apply(index, stamp, sent), "core", got, false)
 	if err := r.watch.entry(stamp, sent, got); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := r.story.entry(r.core, got); err != nil {
 		r.t.Fatal(err)
 	}
 	r.driver.learn(got)

@@ -19,7 +19,7 @@ func (c *Core) revokeOp(s *session, seq uint64, op *dlmv1.Revoke) *dlmv1.Answer 
 			if (op.Token != 0 && h.token != op.Token) || (h.revoked && !op.Now) {
 				continue
 			}
-			losses = append(losses, c.revoke(h, op.Why))
+			losses = append(losses, c.revoke(h, op.Why, s.id))
 		}
 		if op.Now {
 			c.dropRevoked(l, op.Token)
@@ -47,7 +47,7 @@ func (c *Core) dropRevoked(l *lock, token uint64) {
 }
 
 // revoke invalidates a hold's token. One that is revoked already stays as it is.
-func (c *Core) revoke(h *hold, why string) *dlmv1.Loss {
+func (c *Core) revoke(h *hold, why string, by uint64) *dlmv1.Loss {
 	if h.revoked {
 		return h.loss(dlmv1.Reason_REASON_LOCK_REVOKED)
 	}
@@ -60,7 +60,7 @@ func (c *Core) revoke(h *hold, why string) *dlmv1.Loss {
 	c.deadlines.remove(&h.timer)
 	h.timer.kind = dueBlock
 	c.deadlines.set(&h.timer, h.deadline)
-	return c.lost(h, dlmv1.Reason_REASON_LOCK_REVOKED)
+	return c.lost(h, dlmv1.Reason_REASON_LOCK_REVOKED, by)
 }
 
 func (c *Core) revokeSessionOp(s *session, seq uint64, op *dlmv1.RevokeSession) *dlmv1.Answer {
@@ -71,7 +71,7 @@ func (c *Core) revokeSessionOp(s *session, seq uint64, op *dlmv1.RevokeSession) 
 		})
 	}
 	if !target.revoked {
-		c.revokeSession(target, op.Why)
+		c.revokeSession(target, op.Why, s.id)
 	}
 	if op.Now {
 		c.end(target, dlmv1.Reason_REASON_SESSION_REVOKED)
@@ -82,16 +82,17 @@ func (c *Core) revokeSessionOp(s *session, seq uint64, op *dlmv1.RevokeSession) 
 }
 
 // revokeSession makes the session refuse everything but Close. It ends when it is closed, or when its lease ends.
-func (c *Core) revokeSession(s *session, why string) {
+func (c *Core) revokeSession(s *session, why string, by uint64) {
 	s.revoked = true
 	s.why = why
+	c.event(Event{Kind: EventRevoked, Session: s.id, By: by, Why: why})
 	for w := range s.waits.all() {
 		c.settle(w, c.no(s, w.sequence, refusal{reason: dlmv1.Reason_REASON_SESSION_REVOKED, detail: why}))
-		c.dequeue(w)
+		c.dequeue(w, dlmv1.Reason_REASON_SESSION_REVOKED)
 	}
 	for h := range s.holds.all() {
 		if !h.revoked {
-			c.revoke(h, why)
+			c.revoke(h, why, by)
 		}
 	}
 }

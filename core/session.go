@@ -140,6 +140,7 @@ func (c *Core) open(r *dlmv1.Request, op *dlmv1.Open) *dlmv1.Answer {
 	}
 	s.timer = deadline{kind: dueSession, id: s.id, owner: s}
 	c.sessions.add(s)
+	c.event(Event{Kind: EventOpened, Session: s.id, Why: s.label})
 	c.renew(s)
 	a := c.reply(s, 0, dlmv1.Reason_REASON_OK)
 	a.Key = append([]byte(nil), op.Key...)
@@ -198,11 +199,12 @@ func (c *Core) attach(r *dlmv1.Request, op *dlmv1.Attach) *dlmv1.Answer {
 func (c *Core) takeOver(s *session, k key) {
 	s.instance++
 	s.key = k
+	c.event(Event{Kind: EventTakenOver, Session: s.id})
 	c.renew(s)
 	f := fenced(s)
 	for w := range s.waits.all() {
 		a := c.no(s, w.sequence, f)
-		c.dequeue(w)
+		c.dequeue(w, f.reason)
 		c.emit(a)
 	}
 	s.window.reset()
@@ -260,13 +262,21 @@ func (c *Core) end(s *session, reason dlmv1.Reason) {
 	for w := range s.waits.all() {
 		a := c.no(s, w.sequence, refusal{reason: reason, detail: "the session has ended"})
 		a.SessionDeadline = 0
-		c.dequeue(w)
+		c.dequeue(w, reason)
 		c.emit(a)
 	}
 	for h := range s.holds.all() {
+		switch {
+		case h.revoked: // lost before
+		case reason == dlmv1.Reason_REASON_SESSION_CLOSED:
+			c.holdEvent(EventReleased, h, dlmv1.Reason_REASON_OK, 0)
+		default:
+			c.holdEvent(EventLost, h, reason, 0)
+		}
 		involuntary := h.revoked || reason != dlmv1.Reason_REASON_SESSION_CLOSED
 		c.drop(h, involuntary)
 	}
+	c.event(Event{Kind: EventEnded, Reason: reason, Session: s.id, Since: s.opened, Why: s.why})
 	if reason != dlmv1.Reason_REASON_SESSION_CLOSED {
 		c.notifySessionLost(s, reason)
 	}
