@@ -5,6 +5,7 @@ SHELL      := /bin/bash
 GO         ?= go
 DATA       ?= ./data
 LISTEN     ?= 127.0.0.1:50051
+ADMIN      ?= 127.0.0.1:50052
 SEEDS      ?= 1-200
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 TOOLS      := bin/tools
@@ -22,8 +23,8 @@ help: ## print this list
 build: ## build bin/server and bin/dlm (static)
 	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o bin/ ./cmd/server ./cmd/dlm
 
-run: build ## build and start the server: DATA=./data LISTEN=127.0.0.1:50051
-	exec ./bin/server --data '$(DATA)' --listen '$(LISTEN)'
+run: build ## build and start the server: DATA=./data LISTEN=127.0.0.1:50051 ADMIN=127.0.0.1:50052
+	exec ./bin/server --data '$(DATA)' --listen '$(LISTEN)' --admin '$(ADMIN)'
 
 test: lint protocheck $(TOOLS)/testsum ## lint, protocheck and all tests (-race where goroutines are)
 	@GO='$(GO)' scripts/test '$(TOOLS)/testsum'

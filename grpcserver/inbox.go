@@ -16,8 +16,9 @@ type event struct {
 	peer  peer               // of a new connection
 	frame *dlmv1.ClientFrame // eventCall, eventFrame
 	file  replica.FileResult
-	err   error // eventLogDone, eventAbort
-	cost  int64 // eventCall, eventFrame: bytes of memory, about
+	err   error                // eventLogDone, eventAbort
+	stats chan<- replica.Stats // eventStats; holds one
+	cost  int64                // eventCall, eventFrame: bytes of memory, about
 }
 
 type eventKind int
@@ -29,6 +30,7 @@ const (
 	eventDisconnect                  // a stream or a call has gone
 	eventLogDone
 	eventFileDone
+	eventStats // somebody wants to know
 	eventStop  // refuse what is new, end when idle
 	eventAbort // end now
 )

@@ -1,6 +1,7 @@
 package grpcserver
 
 import (
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/health"
@@ -8,7 +9,6 @@ import (
 
 	"dlm/api/dlm/v1/dlmv1grpc"
 	"dlm/replica"
-	"dlm/wal"
 )
 
 // nodeLoop is the node goroutine: the one owner of the Node and of the connections' peers.
@@ -22,7 +22,8 @@ type nodeLoop struct {
 	ready  chan struct{} // closed when the node can serve
 
 	peers    map[uint64]peer
-	serving  bool // what health says
+	serving  bool        // what health says
+	leads    atomic.Bool // the same, for others
 	isReady  bool
 	stopping bool
 }
@@ -90,6 +91,8 @@ func (l *nodeLoop) handle(now time.Duration, e *event) error {
 		l.node.LogDone(now, e.err)
 	case eventFileDone:
 		l.node.FileDone(now, e.file)
+	case eventStats:
+		e.stats <- l.node.Stats()
 	case eventStop:
 		l.stopping = true
 		l.node.Stop()
@@ -126,6 +129,7 @@ func (l *nodeLoop) perform(e replica.Effects) {
 func (l *nodeLoop) announce() {
 	if leads := l.node.Leading() && !l.stopping; leads != l.serving {
 		l.serving = leads
+		l.leads.Store(leads)
 		setHealth(l.health, leads)
 	}
 	if !l.isReady && (l.node.Leading() || l.node.Idle()) {
@@ -146,6 +150,7 @@ func setHealth(h *health.Server, serving bool) {
 // end ends every connection: with what was answered sent if all is well, at once after a fatal error.
 func (l *nodeLoop) end(err error) error {
 	setHealth(l.health, false)
+	l.leads.Store(false)
 	late := l.inbox.close()
 	for _, e := range late {
 		if e.peer != nil {
@@ -163,15 +168,18 @@ func (l *nodeLoop) end(err error) error {
 }
 
 // runLogs is the log goroutine.
-func runLogs(store *wal.Store, tasks <-chan *replica.LogTask, in *inbox) {
-	for t := range tasks {
-		in.put(event{kind: eventLogDone, err: t.Run(store)})
+func (s *Server) runLogs() {
+	for t := range s.loop.logs {
+		began := time.Now()
+		err := t.Run(s.storage.store)
+		s.metrics.syncs.Observe(time.Since(began).Seconds())
+		s.inbox.put(event{kind: eventLogDone, err: err})
 	}
 }
 
 // runFiles is the file goroutine.
-func runFiles(store *wal.Store, tasks <-chan *replica.FileTask, in *inbox) {
-	for t := range tasks {
-		in.put(event{kind: eventFileDone, file: t.Run(store)})
+func (s *Server) runFiles() {
+	for t := range s.loop.files {
+		s.inbox.put(event{kind: eventFileDone, file: t.Run(s.storage.store)})
 	}
 }

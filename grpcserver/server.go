@@ -7,13 +7,16 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 
+	dlmv1 "dlm/api/dlm/v1"
 	"dlm/api/dlm/v1/dlmv1grpc"
+	"dlm/core"
 	"dlm/replica"
 )
 
@@ -45,6 +48,9 @@ type Server struct {
 	stop     chan struct{} // closed by Stop
 	stopOnce sync.Once
 	started  atomic.Bool
+	metrics  *metrics
+	story    story
+	recovery atomic.Int64  // nanoseconds from Open until it served; 0 = not yet
 	done     chan struct{} // closed when Serve has returned, or Stop has closed a server that never served
 }
 
@@ -60,15 +66,17 @@ func Open(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	s := &Server{opts: o, opened: opened, storage: st, stop: make(chan struct{}), done: make(chan struct{})}
+	s.metrics, s.story = newMetrics(s), story{o.Logger}
 	node, err := replica.Start(replica.Config{
 		MemberID:      st.recovered.Identity.MemberID,
 		Version:       o.Version,
 		SnapshotBytes: o.SnapshotBytes,
+		Observe:       s.observe,
 	}, st.recovered, o.Clock())
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("grpcserver: the data directory %s: %w", o.Dir, err), st.close())
 	}
-	s := &Server{opts: o, opened: opened, storage: st, stop: make(chan struct{}), done: make(chan struct{})}
 	s.share.perStream, s.share.total = o.OutboxBytes, o.OutboxesBytes
 	s.inbox = newInbox(o.InboxBytes)
 	s.loop = &nodeLoop{
@@ -92,6 +100,37 @@ func newGRPC(s *Server) *grpc.Server {
 	setHealth(s.loop.health, false)
 	reflection.Register(g)
 	return g
+}
+
+// observe is told of every applied entry, on the node goroutine. What is applied before the node leads was told before.
+func (s *Server) observe(_, stamp uint64, requests []*dlmv1.Request, out core.Output) {
+	if s.loop.isReady {
+		s.metrics.entry(stamp, requests, out.Events)
+		s.story.entry(out.Events)
+	}
+}
+
+// Metrics is what an operator watches, for a prometheus.Registry.
+func (s *Server) Metrics() prometheus.Collector { return s.metrics }
+
+// Ready says whether the server serves: not while it recovers or stops, nor without a leader.
+func (s *Server) Ready() bool { return s.loop.leads.Load() }
+
+// stats asks the node; false when it has ended or not begun.
+func (s *Server) stats() (replica.Stats, bool) {
+	if !s.started.Load() {
+		return replica.Stats{}, false
+	}
+	answer := make(chan replica.Stats, 1)
+	if !s.inbox.put(event{kind: eventStats, stats: answer}) {
+		return replica.Stats{}, false
+	}
+	select {
+	case st := <-answer:
+		return st, true
+	case <-s.done:
+		return replica.Stats{}, false
+	}
 }
 
 // warnIgnored says which of the limits that were asked for are not the cluster's.
@@ -118,8 +157,8 @@ func (s *Server) Serve() error {
 	}
 	defer close(s.done)
 
-	s.running.Go(func() { runLogs(s.storage.store, s.loop.logs, s.inbox) })
-	s.running.Go(func() { runFiles(s.storage.store, s.loop.files, s.inbox) })
+	s.running.Go(func() { s.runLogs() })
+	s.running.Go(func() { s.runFiles() })
 	node := make(chan error, 1)
 	go func() { node <- s.loop.run() }()
 
@@ -146,6 +185,8 @@ func (s *Server) Serve() error {
 // sayServing is the line that tells what was found at the start.
 func (s *Server) sayServing() {
 	r := s.storage.recovered
+	took := max(s.opts.Clock()-s.opened, 1)
+	s.recovery.Store(int64(took))
 	s.opts.Logger.Info("serving",
 		"address", s.opts.Listener.Addr().String(),
 		"dir", s.opts.Dir,
@@ -159,7 +200,7 @@ func (s *Server) sayServing() {
 		"torn_bytes", r.Report.TornBytes,
 		"clean", s.storage.created || r.Report.Sealed,
 		"version", s.opts.Version,
-		"took", inWords(s.opts.Clock()-s.opened))
+		"took", inWords(took))
 	s.storage.recovered = nil // large, and the node has it
 }
 

@@ -24,6 +24,7 @@ type connTable struct {
 	live  map[uint64]*conn
 	bound map[uint64]uint64 // session -> connection of its last open or attach; may name a dead one
 	dirty []*conn           // with frames to send, in the order in which they got the first
+	given Answers
 }
 
 func (t *connTable) init() {
@@ -81,12 +82,14 @@ func (t *connTable) frame(id uint64, size int) *dlmv1.ServerFrame {
 }
 
 func (t *connTable) answer(id uint64, a *dlmv1.Answer) {
+	t.given.add(a.GetReason())
 	if f := t.frame(id, proto.Size(a)); f != nil {
 		f.Answers = append(f.Answers, a)
 	}
 }
 
 func (t *connTable) read(id uint64, a *dlmv1.ReadAnswer) {
+	t.given.add(a.GetReason())
 	if f := t.frame(id, proto.Size(a)); f != nil {
 		f.Reads = append(f.Reads, a)
 	}

@@ -21,6 +21,9 @@ type fileSide struct {
 	snapshotIndex uint64
 	sinceSnapshot uint64 // bytes of log
 	snapshotting  bool
+	snapshotSince time.Duration // when it was begun
+	snapshotTook  time.Duration // the last one that was saved
+	snapshots     uint64        // saved since the start
 }
 
 // fileJob is one step; exactly one field is set.
@@ -148,7 +151,7 @@ func (n *Node) maybeSnapshot() {
 		below:    n.core.NextFileID(),
 	}
 	n.core.EachFile(func(r core.FileRecord) { job.live[r.ID] = true })
-	f.snapshotting, f.sinceSnapshot = true, 0
+	f.snapshotting, f.sinceSnapshot, f.snapshotSince = true, 0, n.now
 	f.queue = append(f.queue, fileJob{snapshot: job})
 }
 
@@ -182,6 +185,8 @@ func (n *Node) FileDone(now time.Duration, res FileResult) {
 // snapshotDone lets go of the log that the durable snapshot covers, in memory and on disk.
 func (n *Node) snapshotDone(index uint64) {
 	n.files.snapshotting = false
+	n.files.snapshots++
+	n.files.snapshotTook = n.now - n.files.snapshotSince
 	n.files.snapshotIndex = index
 	n.log.cut = index
 	_, conf, err := n.storage.InitialState()

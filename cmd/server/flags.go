@@ -23,6 +23,7 @@ type lookupEnv func(name string) (string, bool)
 // settings are the flags' values.
 type settings struct {
 	listen        string
+	admin         string
 	data          string
 	lockTimeout   time.Duration
 	logFormat     string
@@ -59,6 +60,7 @@ func newCommand(env lookupEnv) *cobra.Command {
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&s.listen, "listen", "127.0.0.1:50051", "address to serve on")
+	f.StringVar(&s.admin, "admin", "", "address for /metrics, /healthz, /readyz and /debug/pprof over HTTP;\nempty for none; it shows much and asks nobody who he is, so keep it local")
 	f.StringVar(&s.data, "data", "./data", "data directory; made if it is missing")
 	f.DurationVar(&s.lockTimeout, "lock-timeout", 30*time.Second,
 		"how long a session and its locks outlive the last sign of life of\ntheir client, if it asks for nothing else; for a new data directory")
@@ -70,7 +72,7 @@ func newCommand(env lookupEnv) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return serve(cmd.Context(), o, s.listen, s.logger(cmd.ErrOrStderr()))
+		return serve(cmd.Context(), o, s.listen, s.admin, s.logger(cmd.ErrOrStderr()))
 	}
 	return cmd
 }
@@ -104,17 +106,29 @@ func (s settings) options(timeoutGiven bool) (grpcserver.Options, error) {
 	if timeoutGiven {
 		o.Limits = &dlmv1.Limits{DefaultTtlNanos: uint64(s.lockTimeout)}
 	}
-	_, port, err := net.SplitHostPort(s.listen)
-	if err != nil {
-		return o, fmt.Errorf("%w: --listen must be HOST:PORT, such as 127.0.0.1:50051: %w", errUsage, err)
+	if err := checkAddress("--listen", s.listen); err != nil {
+		return o, err
 	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return o, fmt.Errorf("%w: --listen: the port must be a number from 0 to 65535, got %q", errUsage, port)
+	if s.admin != "" {
+		if err := checkAddress("--admin", s.admin); err != nil {
+			return o, err
+		}
 	}
 	if err := o.Validate(); err != nil {
 		return o, fmt.Errorf("%w: %w", errUsage, err)
 	}
 	return o, nil
+}
+
+func checkAddress(flag, address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%w: %s must be HOST:PORT, such as 127.0.0.1:50051: %w", errUsage, flag, err)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%w: %s: the port must be a number from 0 to 65535, got %q", errUsage, flag, port)
+	}
+	return nil
 }
 
 func (s settings) logger(w io.Writer) *slog.Logger {

@@ -54,27 +54,38 @@ func run(ctx context.Context, args []string, env lookupEnv, stdout, stderr io.Wr
 }
 
 // serve runs until the context ends.
-func serve(ctx context.Context, o grpcserver.Options, address string, logger *slog.Logger) error {
+func serve(ctx context.Context, o grpcserver.Options, listenOn, adminOn string, logger *slog.Logger) error {
 	o.Logger = logger
-	listener, err := listen(ctx, address)
+	listener, err := listen(ctx, "--listen", listenOn)
 	if err != nil {
 		return err
 	}
 	o.Listener = listener
+	var pages grpcserver.Admin
+	if adminOn != "" {
+		// Before the recovery, which may take a while: somebody may want to see that it runs.
+		l, err := listen(ctx, "--admin", adminOn)
+		if err != nil {
+			return errors.Join(err, listener.Close())
+		}
+		logger.Info("serving metrics, health and profiles", "address", l.Addr().String())
+		defer pages.Serve(l, logger)()
+	}
 	s, err := grpcserver.Open(o)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	pages.Show(s)
 	defer context.AfterFunc(ctx, s.Stop)()
 	return s.Serve()
 }
 
-func listen(ctx context.Context, address string) (net.Listener, error) {
+func listen(ctx context.Context, flag, address string) (net.Listener, error) {
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("cannot listen on %s: something else listens there already; choose another address with --listen", address)
+		return nil, fmt.Errorf("cannot listen on %s: something else listens there already; choose another address with %s", address, flag)
 	case errors.Is(err, syscall.EACCES):
 		return nil, fmt.Errorf("cannot listen on %s: not allowed; ports below 1024 are for root", address)
 	case err != nil:

@@ -79,6 +79,7 @@ func TestUsageErrors(t *testing.T) {
 		{"size too small", nil, []string{"--snapshot-bytes", "1KiB"}, "at least 4096, got 1024"},
 		{"no port", nil, []string{"--listen", "localhost"}, "must be HOST:PORT"},
 		{"bad port", nil, []string{"--listen", "localhost:high"}, "from 0 to 65535"},
+		{"admin without a port", nil, []string{"--admin", "localhost"}, "--admin must be HOST:PORT"},
 		{"variable", map[string]string{"DLM_SERVER_LOCK_TIMEOUT": "soon"}, nil, "variable DLM_SERVER_LOCK_TIMEOUT"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -180,11 +181,11 @@ func TestServes(t *testing.T) {
 }
 
 func TestListenErrors(t *testing.T) {
-	_, err := listen(t.Context(), "203.0.113.1:50051") // an address that no machine has
+	_, err := listen(t.Context(), "--listen", "203.0.113.1:50051") // an address that no machine has
 	if err == nil || !strings.HasPrefix(err.Error(), "cannot listen on 203.0.113.1:50051: ") {
 		t.Errorf("got %v", err)
 	}
-	l, err := listen(t.Context(), "127.0.0.1:0")
+	l, err := listen(t.Context(), "--listen", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
