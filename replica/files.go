@@ -88,7 +88,8 @@ func (j fileJob) run(s *wal.Store, res *FileResult) error {
 	return nil
 }
 
-// run reads; damage is the reader's answer and no reason to stop: the log and all other files are still good.
+// run reads; damage (bytes that cannot be read among it) is the reader's answer and no reason to stop: the log and all
+// other files are still good.
 func (r *fileRead) run(s *wal.Store, res *FileResult) error {
 	data, err := s.ReadFile(r.record.ID, r.record.Length, r.record.TailCRC, r.offset, r.bytes)
 	var damage *wal.DamageError

@@ -259,6 +259,9 @@ func (a *actor) query(op *Op) {
 	a.c.made(a.eng().Query(a.c.read(), deadline, r), deadline, func(d engine.Completion) {
 		if d.Read != nil {
 			a.c.w.logCheck.read(a.c.w, r, d.Read, acked)
+			if d.Read.GetReason() == dlmv1.Reason_REASON_DAMAGED {
+				a.c.w.disks.damagedRead(d.Read)
+			}
 		}
 		a.finished(op)
 	})

@@ -17,6 +17,7 @@ const (
 	streamClient
 	streamNet
 	streamRaft
+	streamDiskFaults
 )
 
 // Expand draws the plan of a seed: each its own subset of the faults, its own sizes and speeds.
@@ -32,6 +33,7 @@ func Draw(from func(stream uint64) Chooser) Plan {
 	p.Config = drawConfig(from(streamConfig))
 	p.Actors = drawActors(from(streamWork), p.Config)
 	p.Faults = drawFaults(from(streamFaults), p.Config)
+	p.Faults = append(p.Faults, drawDiskFaults(from(streamDiskFaults), p.Config)...)
 	return p
 }
 

@@ -25,12 +25,10 @@ func (w *World) strike(f *Fault) {
 		s.diskCrash = f
 	case FaultServerStall:
 		s.stalled = max(s.stalled, w.sim.Now()+f.For)
-	case FaultSync:
-		s.disk.FailSync(f.Budget)
-	case FaultWrite:
-		s.disk.FailWrite(f.Budget)
 	case FaultRate:
 		w.setRate(f)
+	default:
+		w.disks.strike(f)
 	}
 	if c == nil {
 		return
@@ -101,8 +99,7 @@ func (w *World) heal() {
 		}
 	}
 	s := w.server
-	s.disk.FailSync(-1)
-	s.disk.FailWrite(-1)
+	w.disks.heal()
 	if s.up {
 		s.disk.StopAfter(-1)
 	}

@@ -103,7 +103,7 @@ type FaultKind string
 // The kinds.
 const (
 	FaultServerCrash FaultKind = "server-crash"  // the process dies; Power: the machine too
-	FaultDiskCrash   FaultKind = "disk-crash"    // the same in the middle of the next disk task
+	FaultDiskCrash   FaultKind = "disk-crash"    // the same in the middle of the next disk task; Way 1: of the next file task
 	FaultServerStall FaultKind = "server-stall"  // the process stands still while its clock runs on
 	FaultSync        FaultKind = "fail-sync"     // a sync fails
 	FaultWrite       FaultKind = "fail-write"    // a write fails
@@ -128,4 +128,6 @@ type Fault struct {
 	Budget int    `json:",omitempty"`
 	Again  bool   `json:",omitempty"`
 	PPM    uint64 `json:",omitempty"`
+	// Which draws the place of damage.
+	Which uint64 `json:",omitempty"`
 }

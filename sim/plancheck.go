@@ -20,7 +20,7 @@ var opKinds = []OpKind{OpLock, OpStale, OpRead, OpRevoke, OpRevokeSess, OpClose}
 
 var faultKinds = []FaultKind{
 	FaultServerCrash, FaultDiskCrash, FaultServerStall, FaultSync, FaultWrite, FaultClientCrash, FaultClientStall,
-	FaultCut, FaultIsolate, FaultReset, FaultRate,
+	FaultCut, FaultIsolate, FaultReset, FaultRate, FaultRot, FaultStray, FaultStale, FaultRead, FaultSlow,
 }
 
 // Check says what is wrong with a plan that was not drawn here but written by hand or by another version.

@@ -87,18 +87,23 @@ func (s *server) start(again *Fault) {
 	if again != nil {
 		s.disk.StopAfter(again.Budget)
 	}
+	s.w.disks.opening()
 	store, rec, err := wal.Open(s.disk.FS(), dataDir, wal.Options{SegmentBytes: s.w.plan.Config.SegmentBytes})
 	if err != nil {
 		s.w.note("recovery stopped", s.life, 0, 0)
-		if !errors.Is(err, simdisk.ErrStopped) && !errors.Is(err, simdisk.ErrInjected) {
+		switch {
+		case errors.Is(err, simdisk.ErrStopped) || errors.Is(err, simdisk.ErrInjected):
+			s.w.count("crash in recovery")
+			s.w.disks.crashed("recovery")
+		case !s.w.disks.refused(err):
 			s.w.fail("G5", "the server cannot start: %v", err)
 			return
 		}
-		s.w.count("crash in recovery")
 		s.stopDisk(s.rng.Chance(500_000))
 		s.restartAfter(nil)
 		return
 	}
+	s.w.disks.opened()
 	cfg := s.w.plan.Config
 	s.node, err = replica.Start(replica.Config{
 		MemberID: memberID, Version: "sim", SnapshotBytes: cfg.SnapshotBytes, EntryBytes: cfg.EntryBytes,
@@ -128,13 +133,15 @@ func (s *server) crash(f *Fault) {
 	s.w.logCheck.remember(s.node)
 	// A task on its way gets some of its operations done.
 	s.disk.StopAfter(f.Budget)
-	if s.file != nil && (s.log == nil || s.rng.Chance(500_000)) {
+	if s.file != nil && (s.log == nil || f.Way == 1 || s.rng.Chance(500_000)) {
 		s.file.Run(s.store)
 		s.w.count("crash in a file task")
+		s.w.disks.crashed("a file task")
 	}
 	if s.log != nil {
 		_ = s.log.Run(s.store)
 		s.w.count("crash in a log task")
+		s.w.disks.crashed("a log task")
 	}
 	s.end(f.Power)
 	again := f
@@ -261,7 +268,8 @@ func (s *server) flush() {
 func (s *server) stopped(err error) {
 	s.w.note("server stops", s.life, 0, 0)
 	s.w.logf("%v", err)
-	if !errors.Is(err, simdisk.ErrInjected) && !errors.Is(err, simdisk.ErrStopped) && !errors.Is(err, wal.ErrBroken) {
+	if !errors.Is(err, simdisk.ErrInjected) && !errors.Is(err, simdisk.ErrStopped) && !errors.Is(err, wal.ErrBroken) &&
+		!s.w.disks.refused(err) {
 		s.w.fail("G5", "the server stopped: %v", err)
 		return
 	}
@@ -277,13 +285,15 @@ func (s *server) diskTime() time.Duration {
 	if !s.w.healed && s.rng.Chance(20_000) {
 		d += s.rng.Tail(0, c.DiskSlow)
 	}
-	return d
+	return d + s.w.disks.slow(s.rng)
 }
 
 func (s *server) startLog(t *replica.LogTask) {
 	s.log = t
 	life, d := s.life, s.diskTime()
-	s.maybeDiskCrash(d)
+	if s.diskCrash != nil && s.diskCrash.Way == 0 {
+		s.maybeDiskCrash(d)
+	}
 	s.w.sim.After(d, func() {
 		if s.life != life {
 			return

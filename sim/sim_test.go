@@ -12,7 +12,7 @@ import (
 
 // promised are the checks that every batch must have made.
 var promised = []string{
-	"G1", "G2", "G3", "G4", "G5", "G5 reply", "G5 file", "G5 state", "G6", "G7", "G8", "G8 orphans", "G9", "L1", "L3",
+	"G1", "G2", "G3", "G4", "G5", "G5 reply", "G5 file", "G5 refused", "G5 state", "G6", "G7", "G8", "G8 orphans", "G9", "L1", "L3",
 }
 
 // TestSeeds runs a batch of seeds over all cores.

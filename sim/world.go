@@ -30,6 +30,7 @@ type World struct {
 	server  *server
 	clients []*client
 	raft    *netsim.RNG
+	disks   *diskFaults
 
 	logCheck *logChecker
 	replies  *replyChecker
@@ -56,6 +57,7 @@ func New(p Plan, trace io.Writer) *World {
 	w.replies = newReplyChecker(w, w.logCheck)
 	w.leases = &leaseWatch{leaseChecker: leaseChecker{w: w}, world: w}
 	w.server = newServer(w)
+	w.disks = &diskFaults{w: w}
 	for i := range p.Config.Clients {
 		w.clients = append(w.clients, newClient(w, i))
 	}

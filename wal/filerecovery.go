@@ -64,7 +64,7 @@ func (r *fileRecovery) read() error {
 	name := fileName(r.s.dir, r.id) + sidecarSuffix
 	head := make([]byte, tableOffset)
 	if err := readAtMost(r.side, head, 0); err != nil {
-		return err
+		return unreadable(name, 0, err)
 	}
 	if err := checkFileHeader(name, head[:sidecarHeaderSize], magicSidecar); err != nil {
 		return err
@@ -76,12 +76,16 @@ func (r *fileRecovery) read() error {
 		r.slots[i] = decodeSlot(r.id, head[slotOffset+i*slotSize:])
 	}
 	r.tail = make([]byte, r.length%BlockSize)
-	if err := readFull(r.data, r.tail, int64(r.length)-int64(len(r.tail))); err != nil {
-		return r.s.shortDamage(r.id, r.data, r.length, err)
+	start := int64(r.length) - int64(len(r.tail))
+	if err := readFull(r.data, r.tail, start); err != nil {
+		return r.s.shortDamage(r.id, r.data, start, r.length, err)
 	}
 	from := lastTableSector(r.length)
 	r.table = make([]byte, tableAt(r.length/BlockSize)-from)
-	return readAtMost(r.side, r.table, from)
+	if err := readAtMost(r.side, r.table, from); err != nil {
+		return unreadable(name, from, err)
+	}
+	return nil
 }
 
 func (r *fileRecovery) repairTail() error {

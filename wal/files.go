@@ -271,12 +271,12 @@ func (s *Store) ReadFile(id, length uint64, tailCRC uint32, offset, n uint64) ([
 	start, stop := first*BlockSize, min(length, (end+BlockSize-1)/BlockSize*BlockSize)
 	data := make([]byte, stop-start)
 	if err := readFull(o.data, data, int64(start)); err != nil {
-		return nil, s.shortDamage(id, o.data, stop, err)
+		return nil, s.shortDamage(id, o.data, int64(start), stop, err)
 	}
 	full := uint64(len(data)) / BlockSize
 	table := make([]byte, 4*full)
 	if err := readAtMost(o.side, table, tableAt(first)); err != nil {
-		return nil, err
+		return nil, unreadable(fileName(s.dir, id)+sidecarSuffix, tableAt(first), err)
 	}
 	for i := range full {
 		got := crc32.Update(blockSeed(id, first+i), castagnoli, data[i*BlockSize:(i+1)*BlockSize])
@@ -299,11 +299,11 @@ func (s *Store) openDamage(id uint64, err error) error {
 	return err
 }
 
-func (s *Store) shortDamage(id uint64, f vfs.File, want uint64, err error) error {
+func (s *Store) shortDamage(id uint64, f vfs.File, offset int64, want uint64, err error) error {
 	if size, sizeErr := f.Size(); sizeErr == nil && uint64(size) < want {
 		return s.fileDamage(id, size, "it ends here and should have at least %d bytes", want)
 	}
-	return err
+	return unreadable(fileName(s.dir, id), offset, err)
 }
 
 // CollectFiles removes the files with an id below below that are not live.

@@ -147,7 +147,10 @@ func (r *recovery) readHead(name string) ([]byte, error) {
 		return nil, err
 	}
 	head := make([]byte, min(size, sectorSize))
-	return head, readFull(f, head, 0)
+	if err := readFull(f, head, 0); err != nil {
+		return nil, unreadable(name, 0, err)
+	}
+	return head, nil
 }
 
 func (r *recovery) readChain() error {

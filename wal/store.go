@@ -201,7 +201,10 @@ func readAll(fsys vfs.FS, name string) ([]byte, error) {
 		return nil, err
 	}
 	b := make([]byte, size)
-	return b, readFull(f, b, 0)
+	if err := readFull(f, b, 0); err != nil {
+		return nil, unreadable(name, 0, err)
+	}
+	return b, nil
 }
 
 // readFull reads exactly len(b) bytes or fails.

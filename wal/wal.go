@@ -58,16 +58,24 @@ type DamageError struct {
 	Offset int64  // bytes from its start
 	Why    string
 	Advice string // what an operator can do
+	Err    error  // of the file system, if the bytes could not even be read
 }
 
 func (e *DamageError) Error() string {
 	return fmt.Sprintf("wal: %s is damaged at offset %d: %s; %s", e.File, e.Offset, e.Why, e.Advice)
 }
 
+func (e *DamageError) Unwrap() error { return e.Err }
+
 const (
 	adviceRestore = "restore this server's data directory from a backup, or wipe it and let the server join anew"
 	adviceCheck   = "check the disk; " + adviceRestore
 )
+
+// unreadable: the disk says itself that it cannot give the bytes back.
+func unreadable(file string, offset int64, err error) error {
+	return &DamageError{File: file, Offset: offset, Why: fmt.Sprintf("it cannot be read: %v", err), Advice: adviceCheck, Err: err}
+}
 
 func damaged(file string, offset int64, format string, args ...any) error {
 	return &DamageError{File: file, Offset: offset, Why: fmt.Sprintf(format, args...), Advice: adviceCheck}

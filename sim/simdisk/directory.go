@@ -70,7 +70,7 @@ func (f fileSystem) MkdirAll(dir string) error {
 	if f.d.dirs[dir] != nil {
 		return f.d.alive()
 	}
-	if err := f.d.change(); err != nil {
+	if err := f.d.change("mkdir", dir, nil); err != nil {
 		return err
 	}
 	for f.d.dirs[dir] == nil {
@@ -81,7 +81,7 @@ func (f fileSystem) MkdirAll(dir string) error {
 }
 
 func (f fileSystem) Create(name string) (vfs.File, error) {
-	if err := f.d.change(); err != nil {
+	if err := f.d.change("create", name, nil); err != nil {
 		return nil, err
 	}
 	dir, err := f.d.directory("create", path.Dir(name))
@@ -108,7 +108,7 @@ func (f fileSystem) Open(name string) (vfs.File, error) {
 }
 
 func (f fileSystem) Remove(name string) error {
-	if err := f.d.change(); err != nil {
+	if err := f.d.change("remove", name, nil); err != nil {
 		return err
 	}
 	if _, err := f.d.find("remove", name); err != nil {
@@ -119,7 +119,7 @@ func (f fileSystem) Remove(name string) error {
 }
 
 func (f fileSystem) Rename(from, to string) error {
-	if err := f.d.change(); err != nil {
+	if err := f.d.change("rename", to, nil); err != nil {
 		return err
 	}
 	n, err := f.d.find("rename", from)
@@ -153,7 +153,7 @@ func (f fileSystem) List(dir string) ([]string, error) {
 }
 
 func (f fileSystem) SyncDir(dir string) error {
-	if err := f.d.change(); err != nil {
+	if err := f.d.change("syncdir", dir, nil); err != nil {
 		return err
 	}
 	r, err := f.d.directory("sync", dir)

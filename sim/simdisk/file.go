@@ -25,6 +25,9 @@ type inode struct {
 	lengthIs  uint8  // clean, dirty or lost, as for sectors
 	sectorIs  []uint8
 	anyChange bool // a sector or the length is not clean
+
+	damage []*Damage
+	hidden bool // the medium has damage that the cache hides
 }
 
 func (n *inode) mark(from, to int) {
@@ -47,6 +50,7 @@ func (n *inode) resize(size int) {
 	if size < len(n.cache) {
 		// What is cut off reads as zeros if the file grows again.
 		n.mark(size, len(n.cache))
+		n.overwritten(size, len(n.cache))
 		n.cache = n.cache[:size]
 	} else {
 		n.cache = append(n.cache, make([]byte, size-len(n.cache))...)
@@ -58,6 +62,7 @@ func (n *inode) write(p []byte, off int) {
 	n.resize(max(len(n.cache), off+len(p)))
 	copy(n.cache[off:], p)
 	n.mark(off, off+len(p))
+	n.overwritten(off, off+len(p))
 }
 
 // sector returns what the cache holds of sector s, zeros past its end.
@@ -73,6 +78,7 @@ func (n *inode) store(s int, content []byte) {
 		n.medium = append(n.medium, make([]byte, end-len(n.medium))...)
 	}
 	copy(n.medium[s*sectorSize:], content)
+	n.stored(s, content)
 }
 
 func (n *inode) sync() {
@@ -108,7 +114,7 @@ func (n *inode) syncFailed() {
 }
 
 func (n *inode) powerCut(d *Disk) {
-	if !n.anyChange {
+	if !n.anyChange && !n.hidden {
 		return
 	}
 	if n.lengthIs != clean {
@@ -139,7 +145,7 @@ func (n *inode) powerCut(d *Disk) {
 	n.medium = n.medium[:min(len(n.medium), n.length)]
 	n.cache = make([]byte, n.length)
 	copy(n.cache, n.medium)
-	n.anyChange = false
+	n.anyChange, n.hidden = false, false
 }
 
 // handle is vfs.File on an inode.
@@ -164,11 +170,11 @@ func (h *handle) reading() error {
 	return h.d.alive()
 }
 
-func (h *handle) changing() error {
+func (h *handle) changing(kind string) error {
 	if err := h.usable(); err != nil {
 		return err
 	}
-	return h.d.change()
+	return h.d.change(kind, "", h.n)
 }
 
 func (h *handle) ReadAt(p []byte, off int64) (int, error) {
@@ -177,6 +183,9 @@ func (h *handle) ReadAt(p []byte, off int64) (int, error) {
 	}
 	if off < 0 {
 		return 0, fs.ErrInvalid
+	}
+	if due(&h.d.failRead) {
+		return 0, ErrInjected
 	}
 	if off >= int64(len(h.n.cache)) {
 		if len(p) == 0 {
@@ -200,7 +209,7 @@ func (h *handle) WriteAt(p []byte, off int64) (int, error) {
 	}
 	// The process is stopped half way, or the disk refuses the rest.
 	wasStopped := h.d.stopped
-	cause := h.d.change()
+	cause := h.d.change("write", "", h.n)
 	if wasStopped {
 		return 0, cause
 	}
@@ -211,8 +220,10 @@ func (h *handle) WriteAt(p []byte, off int64) (int, error) {
 		if len(p) == 0 {
 			return 0, cause
 		}
-		k := h.d.below((len(p)+sectorSize-1)/sectorSize+1) * sectorSize
-		k = min(k, len(p))
+		k := h.d.below(len(p) + 1)
+		if h.d.chance() {
+			k = k / sectorSize * sectorSize
+		}
 		h.n.write(p[:k], int(off))
 		return k, cause
 	}
@@ -221,7 +232,7 @@ func (h *handle) WriteAt(p []byte, off int64) (int, error) {
 }
 
 func (h *handle) Sync() error {
-	if err := h.changing(); err != nil {
+	if err := h.changing("sync"); err != nil {
 		return err
 	}
 	if due(&h.d.failSync) {
@@ -233,7 +244,7 @@ func (h *handle) Sync() error {
 }
 
 func (h *handle) Truncate(size int64) error {
-	if err := h.changing(); err != nil {
+	if err := h.changing("truncate"); err != nil {
 		return err
 	}
 	if size < 0 {

@@ -16,7 +16,7 @@ var (
 	ErrStopped = errors.New("simdisk: stopped")
 	// ErrDead: the handle was opened before the last crash, or closed.
 	ErrDead = errors.New("simdisk: handle is dead")
-	// ErrInjected: FailSync or FailWrite asked for it.
+	// ErrInjected: FailSync, FailWrite or FailRead asked for it.
 	ErrInjected = errors.New("simdisk: injected failure")
 )
 
@@ -31,14 +31,17 @@ type Disk struct {
 	budget    int
 	failSync  int
 	failWrite int
+	failRead  int
 	stopped   bool // the budget has run out and somebody has noticed
+
+	last, refused op // see Stopped
 }
 
 // New returns an empty disk that draws its chance from rng.
 func New(rng rand.Source) *Disk {
 	return &Disk{
 		rng: rng, dirs: map[string]*directory{".": newDirectory(), "/": newDirectory()},
-		budget: -1, failSync: -1, failWrite: -1,
+		budget: -1, failSync: -1, failWrite: -1, failRead: -1,
 	}
 }
 
@@ -57,15 +60,19 @@ func (d *Disk) StopAfter(n int) { d.budget = n }
 // FailSync makes one sync (of a file or a directory) fail, after n others.
 func (d *Disk) FailSync(n int) { d.failSync = n }
 
-// FailWrite makes one write fail half way, after n others.
+// FailWrite makes one write fail with a part of it written, after n others.
 func (d *Disk) FailWrite(n int) { d.failWrite = n }
+
+// FailRead makes one read fail, after n others.
+func (d *Disk) FailRead(n int) { d.failRead = n }
 
 // Crash ends the process that uses the disk: faults are over, handles die,
 // and everything written is still there.
 func (d *Disk) Crash() {
 	d.epoch++
-	d.budget, d.failSync, d.failWrite = -1, -1, -1
+	d.budget, d.failSync, d.failWrite, d.failRead = -1, -1, -1, -1
 	d.stopped = false
+	d.last, d.refused = op{}, op{}
 }
 
 // PowerCut is a crash that also takes what was not synced.
@@ -111,10 +118,14 @@ func (d *Disk) alive() error {
 }
 
 // change is asked before changing operations, and counts them.
-func (d *Disk) change() error {
+func (d *Disk) change(kind, name string, n *inode) error {
 	if err := d.alive(); err != nil {
+		if d.refused.kind == "" {
+			d.refused = op{kind, name, n}
+		}
 		return err
 	}
+	d.last = op{kind, name, n}
 	if d.budget > 0 {
 		d.budget--
 	}
