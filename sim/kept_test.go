@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"dlm/sim/explain"
 	"dlm/sim/run"
 )
 
@@ -20,7 +21,7 @@ func TestKeptPlans(t *testing.T) {
 			continue
 		}
 		if r := run.Run(f.Plan, nil); r.Failure != nil {
-			fail(t, run.PlanLine(name), f.Plan, r.Failure)
+			fail(t, explain.PlanLine("sim/"+name), f.Plan, r.Failure, 0)
 		}
 	}
 }

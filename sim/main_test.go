@@ -16,6 +16,7 @@ var (
 	flagSeeds    = flag.String("seeds", "1-2000", "run the batch of seeds A-B (N = 1-N)")
 	flagTrace    = flag.String("tracefile", "", "with -seed or -plan: write the readable trace to this file")
 	flagSave     = flag.String("save", "", "with -seed or -plan: save the plan to this JSON file")
+	flagMinimise = flag.Int("minimise", -1, "spend so many runs on making a failing plan small, 0 = none (default: 1500 for seeds, 0 for -plan)")
 	flagFailures = flag.Int("failures", 5, "stop the batch after so many failures")
 )
 

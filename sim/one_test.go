@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"dlm/sim"
+	"dlm/sim/explain"
+	"dlm/sim/minimise"
 	"dlm/sim/run"
 )
 
@@ -17,13 +19,13 @@ func TestOne(t *testing.T) {
 	if *flagSeed == 0 && *flagPlan == "" {
 		t.Skip("runs the plan of -seed=N or -plan=FILE")
 	}
-	p, line := sim.Expand(*flagSeed), run.SeedLine(*flagSeed)
+	p, line, small := sim.Expand(*flagSeed), explain.SeedLine(*flagSeed), minimise.DefaultRuns
 	if *flagPlan != "" {
 		f, err := run.LoadPlan(*flagPlan)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, line = f.Plan, run.PlanLine(*flagPlan)
+		p, line, small = f.Plan, explain.PlanLine(*flagPlan), 0
 	}
 	if *flagSave != "" {
 		if err := run.SavePlan(*flagSave, p, ""); err != nil {
@@ -36,7 +38,7 @@ func TestOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r.Failure != nil {
-		fail(t, line, p, r.Failure)
+		fail(t, line, p, r.Failure, small)
 	}
 	t.Logf("%v simulated, %d events; %s; checks: %s", r.Virtual, r.Steps, run.Listed(r.Counts), run.Listed(r.Checks))
 	fmt.Printf("seed %d trace %016x\n", p.Seed, r.Hash)
@@ -56,9 +58,13 @@ func traced(p sim.Plan, file string) (run.Result, error) {
 	return r, errors.Join(b.Flush(), f.Close())
 }
 
-// fail reports a failure of a plan: the line that repeats it comes first.
-func fail(t *testing.T, line string, p sim.Plan, f *sim.Failure) {
+// fail reports a failure of a plan: the line that repeats it comes first. runs is what may be spent on making it small,
+// unless -minimise says otherwise.
+func fail(t *testing.T, line string, p sim.Plan, f *sim.Failure, runs int) {
 	t.Helper()
 	t.Fail()
-	fmt.Fprint(t.Output(), run.Headline(line, f), run.LastEvents(p, f, 40))
+	if *flagMinimise >= 0 {
+		runs = *flagMinimise
+	}
+	explain.Report(t.Output(), p, f, explain.Options{Line: line, Minimise: runs})
 }

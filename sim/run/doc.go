@@ -2,7 +2,7 @@
 // (package sim) has no clock, no goroutine and no operating system; all that stands here.
 //
 //	Expand(seed) ─┐
-//	plan file ────┼─> Plan ──> Run ──> Result (hash, counts, failure) ──> Report: the line that repeats it, first
+//	plan file ────┼─> Plan ──> Run ──> Result (hash, counts, failure) ──> explain.Report
 //	rapid ────────┘              └──── one at a time in a process
 //	seeds A-B ──> Pool ──> child processes, each with a Serve loop ──> Results in the order in which they end
 //

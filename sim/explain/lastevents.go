@@ -1,4 +1,4 @@
-package run
+package explain
 
 import (
 	"bytes"
@@ -9,11 +9,11 @@ import (
 	"dlm/sim"
 )
 
-// LastEvents runs a plan again and returns the last lines of its trace that have to do with the failure: those that name its
+// lastEvents runs a plan again and returns the last lines of its trace that have to do with the failure: those that name its
 // lock, session, client, token or file, and what befell processes and disks.
-func LastEvents(p sim.Plan, f *sim.Failure, most int) string {
+func lastEvents(p sim.Plan, f *sim.Failure, o Options) string {
 	var trace bytes.Buffer
-	Run(p, &trace)
+	o.Run(p, &trace)
 	about := subjects(f.Text)
 	var kept []string
 	when, last := "", ""
@@ -34,7 +34,7 @@ func LastEvents(p sim.Plan, f *sim.Failure, most int) string {
 		}
 		kept = append(kept, fmt.Sprintf("%12s  %.300s", at, what))
 	}
-	left := max(0, len(kept)-most)
+	left := max(0, len(kept)-o.Events)
 	head := fmt.Sprintf("the last %d events about it (of %d; the whole trace: -tracefile=FILE):\n", len(kept)-left, len(kept))
 	return head + strings.Join(kept[left:], "\n") + "\n"
 }

@@ -1,4 +1,6 @@
-package run
+package explain
+
+import "dlm/sim/run"
 
 // promises says in a sentence what each number means. The contract itself is in the README.
 var promises = map[string]string{
@@ -18,9 +20,9 @@ var promises = map[string]string{
 	"L4":  "a client that renews over a healthy path never loses its session, unless it is revoked",
 	"L5":  "a leader exists within a few election timeouts",
 
-	"sim": "the simulator itself is at fault, or was given a plan that it cannot run",
-	Panic: "the code under test (or the simulator) panicked",
-	Died:  "the process of the simulation died or hung",
+	"sim":     "the simulator itself is at fault, or was given a plan that it cannot run",
+	run.Panic: "the code under test (or the simulator) panicked",
+	run.Died:  "the process of the simulation died or hung",
 }
 
 // Promise says in words what a failure's number stands for.

@@ -2,22 +2,11 @@ package run
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 
 	"dlm/sim"
 )
-
-// SeedLine is the command that repeats a seed, PlanLine the one that repeats a plan.
-func SeedLine(seed uint64) string { return fmt.Sprintf("go test ./sim -v -seed=%d", seed) }
-
-// PlanLine is the command that repeats a plan file.
-func PlanLine(file string) string { return fmt.Sprintf("go test ./sim -v -plan=%s", file) }
-
-// Headline is the start of a report: the line that repeats the failure, then the broken promise in words, then what
-// happened.
-func Headline(line string, f *sim.Failure) string {
-	return fmt.Sprintf("%s\n%s is broken: %s.\nAt %.6f s: %s\n", line, f.Number, Promise(f.Number), f.At.Seconds(), f.Text)
-}
 
 // Describe says what is in a plan, part by part; it is meant for small ones.
 func Describe(p sim.Plan) string {
@@ -57,4 +46,27 @@ func many(n int, what string) string {
 		what += "s"
 	}
 	return fmt.Sprintf("%d %s", n, what)
+}
+
+// fields prints those fields of a struct that are not zero, by reflection, so that fields which are added to plans later
+// are printed too.
+func fields(v any) string {
+	var parts []string
+	rv := reflect.ValueOf(v)
+	for i := range rv.NumField() {
+		name, value := rv.Type().Field(i).Name, rv.Field(i)
+		switch {
+		case value.IsZero():
+		case value.Kind() == reflect.Bool:
+			parts = append(parts, name)
+		case value.Kind() == reflect.String && name == "Kind":
+			parts = append([]string{value.String()}, parts...)
+		default:
+			parts = append(parts, fmt.Sprintf("%s %v", name, value.Interface()))
+		}
+	}
+	if len(parts) == 0 {
+		return "perfect"
+	}
+	return strings.Join(parts, ", ")
 }

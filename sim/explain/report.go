@@ -1,0 +1,79 @@
+package explain
+
+import (
+	"fmt"
+	"io"
+
+	"dlm/sim"
+	"dlm/sim/minimise"
+	"dlm/sim/run"
+)
+
+// SeedLine is the command that repeats a seed.
+func SeedLine(seed uint64) string { return fmt.Sprintf("go test ./sim -v -seed=%d", seed) }
+
+// PlanLine is the command that repeats a plan file.
+func PlanLine(file string) string { return fmt.Sprintf("go test ./sim -v -plan=%s", file) }
+
+// Options of a report.
+type Options struct {
+	// Line is the command that repeats the failure.
+	Line string
+	// Minimise is how many runs may be spent on making the plan small. 0 = none: the plan is shown as it is.
+	Minimise int
+	// Events is how many of the last events are shown. 0 = 40.
+	Events int
+	// Run runs a plan; nil = run.Run. Tests break it on purpose.
+	Run func(p sim.Plan, trace io.Writer) run.Result
+}
+
+// Report writes what a person needs to know of a failure: first the one line that repeats it, then the broken promise in
+// words and what happened, then the smallest plan that breaks the same promise, the line that repeats that one, and the
+// last events that have to do with it.
+func Report(w io.Writer, p sim.Plan, f *sim.Failure, o Options) {
+	if o.Run == nil {
+		o.Run = run.Run
+	}
+	if o.Events == 0 {
+		o.Events = 40
+	}
+	fmt.Fprintf(w, "%s\n%s is broken: %s.\nAt %.6f s: %s\n", o.Line, f.Number, Promise(f.Number), f.At.Seconds(), f.Text)
+	if o.Minimise > 0 && f.Number != run.Died {
+		p, f = smaller(w, p, f, o)
+	}
+	if f.Number != run.Died { // what ends its process would end this one too
+		fmt.Fprint(w, lastEvents(p, f, o))
+	}
+}
+
+// smaller minimises a plan, keeps it in a file and says so.
+func smaller(w io.Writer, p sim.Plan, f *sim.Failure, o Options) (sim.Plan, *sim.Failure) {
+	out, err := minimise.Minimise(p, minimise.Options{Runs: o.Minimise, Run: func(p sim.Plan) *sim.Failure {
+		return o.Run(p, nil).Failure
+	}})
+	switch {
+	case err != nil:
+		fmt.Fprintf(w, "it does not repeat in this process: %v\n", err)
+		return p, f
+	case !run.Same(out.Failure, f):
+		fmt.Fprintf(w, "in this process the same plan breaks something else: %v\n", out.Failure)
+		return p, f
+	}
+	why := "nothing more can be left out"
+	if !out.Finished {
+		why = "more might be left out: the runs were used up"
+	}
+	fmt.Fprintf(w, "\nMade smaller in %d runs: %s, of %s (%s).\n", out.Runs, run.Size(out.Plan), run.Size(p), why)
+	name, err := run.KeepFailure(out.Plan, out.Failure.Number)
+	if err != nil {
+		fmt.Fprintf(w, "it could not be saved: %v\n", err)
+	} else {
+		fmt.Fprintln(w, PlanLine(name))
+	}
+	fmt.Fprintf(w, "At %.6f s: %s\n%s", out.Failure.At.Seconds(), out.Failure.Text, run.Describe(out.Plan))
+	for _, other := range out.Others {
+		fmt.Fprintf(w, "On the way another plan broke something else: %v (%s)\n", other.Failure, run.Size(other.Plan))
+	}
+	fmt.Fprintln(w)
+	return out.Plan, out.Failure
+}
