@@ -18,7 +18,7 @@ func lastEvents(p sim.Plan, f *sim.Failure, o Options) string {
 	var kept []string
 	when, last := "", ""
 	for line := range strings.Lines(trace.String()) {
-		line = strings.Join(strings.Fields(line), " ")
+		line = data.ReplaceAllString(strings.Join(strings.Fields(line), " "), `${1}..."`)
 		at, what, _ := strings.Cut(line, " ")
 		if !general.MatchString(what) && (about == nil || !about.MatchString(what)) {
 			continue
@@ -38,6 +38,9 @@ func lastEvents(p sim.Plan, f *sim.Failure, o Options) string {
 	head := fmt.Sprintf("the last %d events about it (of %d; the whole trace: -tracefile=FILE):\n", len(kept)-left, len(kept))
 	return head + strings.Join(kept[left:], "\n") + "\n"
 }
+
+// data is the contents of appends and reads, of which nobody wants to see more than the beginning.
+var data = regexp.MustCompile(`(data:"[^"]{0,8})(?:[^"\\]|\\.)*"`)
 
 // general lines matter to every failure.
 var general = regexp.MustCompile(`^(fault:|server (up|down|stops)|recovery stopped|client (up|down)|heal |FAILURE)`)

@@ -96,13 +96,16 @@ func (m *minimiser) once(p sim.Plan) *sim.Failure {
 	return f
 }
 
-// try takes a plan over if it breaks the same promise.
+// try takes a changed plan over if it can be run and breaks the same promise.
 func (m *minimiser) try(change func(p *sim.Plan)) bool {
 	if m.left <= 0 {
 		return false
 	}
 	p := clone(m.plan)
 	change(&p)
+	if p.Check() != nil {
+		return false
+	}
 	f := m.once(p)
 	if f == nil {
 		return false
@@ -115,10 +118,10 @@ func (m *minimiser) try(change func(p *sim.Plan)) bool {
 	return true
 }
 
-// other keeps what broke something else. A plan that the world cannot be made of is nobody's finding.
+// other keeps what broke something else.
 func (m *minimiser) other(p sim.Plan, f *sim.Failure) {
 	known := func(o Other) bool { return run.Same(o.Failure, f) }
-	if f.Number != "sim" && !slices.ContainsFunc(m.others, known) {
+	if !slices.ContainsFunc(m.others, known) {
 		m.others = append(m.others, Other{Plan: p, Failure: f})
 	}
 }

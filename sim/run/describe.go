@@ -1,8 +1,10 @@
 package run
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"dlm/sim"
@@ -13,8 +15,9 @@ func Describe(p sim.Plan) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "seed %d, %d clients, faults until %v\n", p.Seed, p.Config.Clients, p.Config.Faulty)
 	fmt.Fprintf(&b, "  network %s\n", fields(p.Config.Net))
-	for i, f := range p.Faults {
-		fmt.Fprintf(&b, "  fault %d: %s\n", i, fields(f))
+	inTime := slices.SortedStableFunc(slices.Values(p.Faults), func(a, b sim.Fault) int { return cmp.Compare(a.At, b.At) })
+	for _, f := range inTime {
+		fmt.Fprintf(&b, "  fault %s\n", fields(f))
 	}
 	for i, a := range p.Actors {
 		fmt.Fprintf(&b, "  actor %d: client %d, starts at %v, TTL %v%s%s\n", i, a.Client, a.Start, a.TTL, yes(a.Attach, ", attaches"), yes(a.ByHand, ", confirms by hand"))
