@@ -7,6 +7,8 @@ DATA       ?= ./data
 LISTEN     ?= 127.0.0.1:50051
 ADMIN      ?= 127.0.0.1:50052
 SEEDS      ?= 1-200
+SECONDS    ?= 5
+RUNS       ?= 3
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 TOOLS      := bin/tools
 
@@ -15,7 +17,7 @@ TOOLS      := bin/tools
 BUILDFLAGS := -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint proto protocheck sim soak figures clean
+.PHONY: help build run test lint proto protocheck sim soak bench figures clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +51,9 @@ sim: ## simulate seeds: SEEDS=A-B, or SEEDS=N for 1-N
 
 soak: ## the same in two processes, for long ranges: SEEDS=10000
 	@GO='$(GO)' scripts/soak '$(SEEDS)' 2
+
+bench: build ## start a server and measure it with dlm bench: SECONDS=5 RUNS=3
+	@scripts/bench "$(SECONDS)" "$(RUNS)"
 
 figures: ## measure server and client on this machine (benchmarks)
 	$(GO) test ./internal/figures -run '^$$' -bench . -benchtime 5s -timeout 30m

@@ -128,6 +128,6 @@ The server is --server, else $DLM_SERVER, else 127.0.0.1:50051; several with com
 	root.PersistentFlags().StringVar(&g.server, "server", server, "address of a server, or several with commas between ($DLM_SERVER)")
 	root.PersistentFlags().DurationVar(&g.connect, "connect-timeout", 5*time.Second, "how long to wait for a server that answers")
 	root.PersistentFlags().BoolVarP(&g.verbose, "verbose", "v", false, "tell about connections and keep-alives on standard error")
-	root.AddCommand(newLock(g), newAppend(g), newCat(g), newLocks(g), newStatus(g))
+	root.AddCommand(newLock(g), newAppend(g), newCat(g), newLocks(g), newStatus(g), newBench(g))
 	return root
 }

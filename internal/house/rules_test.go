@@ -95,8 +95,12 @@ var rules = []rule{
 	},
 	{
 		pkg: "dlm/cmd/...", why: "commands are thin: they start the server's shell, use the client, or run the simulator, and reach below these for nothing",
-		ours:   []string{api, "dlm/grpcserver", "dlm/client", "dlm/sim", "dlm/sim/", "dlm/cmd/"},
+		ours:   []string{api, "dlm/grpcserver", "dlm/client", "dlm/sim", "dlm/sim/", "dlm/internal/bench", "dlm/cmd/"},
 		theirs: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sys/unix", "golang.org/x/sync/errgroup", grpc, grpc + "/", protobuf},
+	},
+	{
+		pkg: "dlm/internal/bench", why: "a benchmark does what an application does: through the client library alone",
+		ours: []string{"dlm/client"}, theirs: []string{"github.com/HdrHistogram/hdrhistogram-go"},
 	},
 	{
 		pkg: "dlm/internal/figures", why: "this package is benchmarks only",
