@@ -17,13 +17,13 @@ TOOLS      := bin/tools
 BUILDFLAGS := -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint proto protocheck sim soak bench figures clean
+.PHONY: help build run test lint proto protocheck sim soak goals bench figures clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## build bin/server and bin/dlm (static)
-	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o bin/ ./cmd/server ./cmd/dlm
+build: ## build bin/server, bin/dlm and bin/test_goalN (static)
+	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o bin/ ./cmd/...
 
 run: build ## build and start the server: DATA=./data LISTEN=127.0.0.1:50051 ADMIN=127.0.0.1:50052
 	exec ./bin/server --data '$(DATA)' --listen '$(LISTEN)' --admin '$(ADMIN)'
@@ -51,6 +51,9 @@ sim: ## simulate seeds: SEEDS=A-B, or SEEDS=N for 1-N
 
 soak: ## the same in two processes, for long ranges: SEEDS=10000
 	@GO='$(GO)' scripts/soak '$(SEEDS)' 2
+
+goals: build ## show the goals on real processes: packet loss, lock timeout, fencing
+	@scripts/goals
 
 bench: build ## start a server and measure it with dlm bench: SECONDS=5 RUNS=3
 	@scripts/bench "$(SECONDS)" "$(RUNS)"

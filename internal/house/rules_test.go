@@ -95,12 +95,20 @@ var rules = []rule{
 	},
 	{
 		pkg: "dlm/cmd/...", why: "commands are thin: they start the server's shell, use the client, or run the simulator, and reach below these for nothing",
-		ours:   []string{api, "dlm/grpcserver", "dlm/client", "dlm/sim", "dlm/sim/", "dlm/internal/bench", "dlm/cmd/"},
+		ours:   []string{api, "dlm/grpcserver", "dlm/client", "dlm/sim", "dlm/sim/", "dlm/internal/bench", "dlm/internal/goals", "dlm/cmd/"},
 		theirs: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sys/unix", "golang.org/x/sync/errgroup", grpc, grpc + "/", protobuf},
 	},
 	{
 		pkg: "dlm/internal/bench", why: "a benchmark does what an application does: through the client library alone",
 		ours: []string{"dlm/client"}, theirs: []string{"github.com/HdrHistogram/hdrhistogram-go"},
+	},
+	{
+		pkg: "dlm/internal/rig", why: "what breaks the path between client and server knows the client and the wire, and servers only as processes",
+		ours: []string{api, stubs, "dlm/client"}, theirs: []string{protobuf + "proto", grpc, grpc + "/"},
+	},
+	{
+		pkg: "dlm/internal/goals", why: "the goal programs use what applications use, and the rig",
+		ours: []string{api, "dlm/client", "dlm/internal/rig"}, theirs: []string{protobuf + "proto"},
 	},
 	{
 		pkg: "dlm/internal/figures", why: "this package is benchmarks only",
