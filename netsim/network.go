@@ -65,6 +65,10 @@ type Network struct {
 // Stats counts what the network did.
 type Stats struct {
 	Sent, Delivered, Dropped, Duplicated, Late, Slow, Resets, Cut, Dials, Refused uint64
+	// Elsewhere: late copies that came over another connection than the first. HalfResets: resets that let a part of what
+	// was on its way arrive. Overtaken: frames that arrived after one that was sent later. Burst: the most that arrived at
+	// once after a clog.
+	Elsewhere, HalfResets, Overtaken, Burst uint64
 }
 
 type clientConn struct {
@@ -77,7 +81,10 @@ type link struct {
 	number [2]uint64 // of the last message, by way
 	dials  uint64
 	cut    [2]bool
-	live   *conn // the newest established one, nil if none
+	// clogged ways let nothing through; piled is what will arrive at once when they do, in order.
+	clogged [2]bool
+	piled   [2][]func()
+	live    *conn // the newest established one, nil if none
 }
 
 type conn struct {
@@ -86,6 +93,7 @@ type conn struct {
 	id                   uint64 // the server's number
 	clientOpen, serverUp bool
 	last                 [2]time.Duration // latest delivery, for InOrder
+	newest               [2]uint64        // highest number that has arrived
 }
 
 // The hashes of one message's faults differ by these.
@@ -116,7 +124,11 @@ func NewNetwork(sim *Sim, seed uint64, faults Faults, handler Handler) *Network 
 func (n *Network) SetFaults(f Faults) { n.faults = f }
 
 // Cut cuts or mends one way of a link.
-func (n *Network) Cut(client, server int, way Way, cut bool) { n.link(client, server).cut[way] = cut }
+func (n *Network) Cut(client, server int, way Way, cut bool) {
+	l := n.link(client, server)
+	l.cut[way] = cut
+	n.release(l, way)
+}
 
 func (n *Network) link(client, server int) *link {
 	l := n.links[[2]int{client, server}]
@@ -143,26 +155,28 @@ func (n *Network) Dial(client int, own uint64, server int) {
 	there := between(Hash(h, saltDelay), n.faults.DelayMin, n.faults.DelayMax)
 	back := between(Hash(h, saltDialBy), n.faults.DelayMin, n.faults.DelayMax)
 	refused := hit(h, saltDial, n.faults.DialFailPPM)
-	n.sim.After(there, func() {
+	connected := func() {
+		if l.cut[ToClient] || !c.clientOpen {
+			return
+		}
+		l.live = c
+		n.handler.ClientConnected(client, own)
+	}
+	arrives := func() {
 		if l.cut[ToServer] || !c.clientOpen {
 			n.Stats.Cut++
 			return
 		}
 		if refused || !n.handler.ServerAccept(server, c.id) {
 			n.Stats.Refused++
-			n.sim.After(back, func() { n.endClient(c) })
+			n.sim.After(back, func() { n.pass(l, ToClient, true, func() { n.endClient(c) }) })
 			return
 		}
 		c.serverUp = true
 		n.conns[c.id] = c
-		n.sim.After(back, func() {
-			if l.cut[ToClient] || !c.clientOpen {
-				return
-			}
-			l.live = c
-			n.handler.ClientConnected(client, own)
-		})
-	})
+		n.sim.After(back, func() { n.pass(l, ToClient, false, connected) })
+	}
+	n.sim.After(there, func() { n.pass(l, ToServer, false, arrives) })
 }
 
 // SendToServer sends a frame on the client's connection own. The frame may be changed afterwards.
@@ -190,19 +204,22 @@ func (n *Network) send(c *conn, way Way, frame []byte) {
 		n.Stats.Slow++
 		delay += tail(Hash(h, saltSlowBy), 0, f.SlowMax)
 	}
-	frame = bytes.Clone(frame)
+	m := message{c: c, way: way, number: l.number[way], frame: bytes.Clone(frame)}
 	if hit(h, saltLate, f.LatePPM) {
 		n.Stats.Late++
 		n.sim.After(delay+between(Hash(h, saltLateBy), 0, f.LateMax), func() {
 			if l.live != nil {
-				n.deliver(l.live, way, bytes.Clone(frame))
+				if l.live != c {
+					n.Stats.Elsewhere++
+				}
+				n.deliver(m.copy(l.live))
 			}
 		})
 	}
 	if hit(h, saltDup, f.DupPPM) {
 		n.Stats.Duplicated++
 		again := delay + between(Hash(h, saltDupBy), 0, 2*f.DelayMax)
-		n.sim.After(again, func() { n.deliver(c, way, bytes.Clone(frame)) })
+		n.sim.After(again, func() { n.deliver(m.copy(c)) })
 	}
 	if hit(h, saltReset, f.ResetPPM) {
 		n.sim.After(delay, func() { n.Reset(c.client, c.own) })
@@ -217,28 +234,47 @@ func (n *Network) send(c *conn, way Way, frame []byte) {
 		at = max(at, c.last[way])
 		c.last[way] = at
 	}
-	n.sim.At(at, func() { n.deliver(c, way, frame) })
+	n.sim.At(at, func() { n.deliver(m) })
 }
 
-func (n *Network) deliver(c *conn, way Way, frame []byte) {
-	if n.link(c.client, c.server).cut[way] {
+// message is one copy of a frame on its way.
+type message struct {
+	c      *conn
+	way    Way
+	number uint64 // on its link
+	frame  []byte
+}
+
+func (m message) copy(c *conn) message {
+	return message{c: c, way: m.way, number: m.number, frame: bytes.Clone(m.frame)}
+}
+
+func (n *Network) deliver(m message) {
+	l := n.link(m.c.client, m.c.server)
+	if l.cut[m.way] {
 		n.Stats.Cut++
 		return
 	}
-	if way == ToServer {
-		switch {
-		case c.serverUp:
-			n.Stats.Delivered++
-			n.handler.ServerReceive(c.server, c.id, frame)
-		case c.clientOpen:
-			// What answers on the server's side knows nothing of this connection.
-			n.endClientLater(c)
-		}
+	if l.clogged[m.way] {
+		l.piled[m.way] = append(l.piled[m.way], func() { n.deliver(m) })
 		return
 	}
-	if c.clientOpen {
+	c := m.c
+	switch {
+	case m.way == ToClient && c.clientOpen, m.way == ToServer && c.serverUp:
 		n.Stats.Delivered++
-		n.handler.ClientReceive(c.client, c.own, frame)
+		if m.number < c.newest[m.way] {
+			n.Stats.Overtaken++
+		}
+		c.newest[m.way] = max(c.newest[m.way], m.number)
+		if m.way == ToServer {
+			n.handler.ServerReceive(c.server, c.id, m.frame)
+		} else {
+			n.handler.ClientReceive(c.client, c.own, m.frame)
+		}
+	case m.way == ToServer && c.clientOpen:
+		// What answers on the server's side knows nothing of this connection.
+		n.endClientLater(c)
 	}
 }
 
@@ -300,40 +336,5 @@ func (n *Network) CloseServer(server int, silent bool) {
 		if !silent && c.clientOpen {
 			n.endClientLater(c)
 		}
-	}
-}
-
-func (n *Network) endDelay(c *conn, way Way) time.Duration {
-	h := Hash(n.seed, uint64(c.client), uint64(c.server), 5+uint64(way), c.id)
-	return between(Hash(h, saltEnd), n.faults.DelayMin, n.faults.DelayMax)
-}
-
-func (n *Network) endClientLater(c *conn) {
-	n.sim.After(n.endDelay(c, ToClient), func() { n.endClient(c) })
-}
-
-func (n *Network) endServerLater(c *conn) {
-	n.sim.After(n.endDelay(c, ToServer), func() {
-		if !c.serverUp {
-			return
-		}
-		c.serverUp = false
-		delete(n.conns, c.id)
-		n.handler.ServerDisconnected(c.server, c.id)
-	})
-}
-
-func (n *Network) endClient(c *conn) {
-	if c.clientOpen {
-		n.forgetClient(c)
-		n.handler.ClientDisconnected(c.client, c.own)
-	}
-}
-
-func (n *Network) forgetClient(c *conn) {
-	c.clientOpen = false
-	delete(n.byOwn, clientConn{c.client, c.own})
-	if l := n.link(c.client, c.server); l.live == c {
-		l.live = nil
 	}
 }
