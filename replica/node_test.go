@@ -204,6 +204,29 @@ func TestDuplicateIsAnsweredWithoutLog(t *testing.T) {
 	}
 }
 
+// A duplicate is not judged by limits that were lowered since: it would tell the client that its acquire is refused, and
+// the lock would be granted to nobody that knows of it.
+func TestDuplicateOutlivesLoweredLimits(t *testing.T) {
+	m := newMember(t, replica.Config{})
+	a, b := m.open(1, 1), m.open(2, 2)
+	first := m.call(1, acquire(a, 1, "lock"))
+	m.send(2, acquire(b, 1, "lock"))
+	m.call(1, &dlmv1.Request{Session: a, Instance: 1, Sequence: 2, Watermark: 1, Op: &dlmv1.Request_SetLimits{
+		SetLimits: &dlmv1.SetLimits{Limits: &dlmv1.Limits{NameBytes: 2}},
+	}})
+	asked := len(m.answers(2))
+	m.send(2, acquire(b, 1, "lock"))
+	if got := m.answers(2)[asked:]; len(got) != 0 {
+		t.Fatalf("a waiting acquire's duplicate is answered %v", got)
+	}
+	if again := m.call(1, acquire(a, 1, "lock")); fmt.Sprint(again) != fmt.Sprint(first) {
+		t.Errorf("a granted acquire's duplicate is answered %v, the first copy %v", again, first)
+	}
+	if other := m.call(2, acquire(b, 2, "long")); other.GetReason() != dlmv1.Reason_REASON_INVALID {
+		t.Errorf("a name that is too long now is answered %v", other)
+	}
+}
+
 func TestWaiterAsksAgainAfterRestart(t *testing.T) {
 	for _, power := range []bool{false, true} {
 		m := newMember(t, replica.Config{})

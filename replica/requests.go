@@ -136,10 +136,6 @@ func (n *Node) Receive(now time.Duration, id uint64, f *dlmv1.ClientFrame) {
 }
 
 func (n *Node) receiveRequest(id uint64, r *dlmv1.Request) {
-	if a := n.core.Validate(r); a != nil {
-		n.conns.answer(id, a)
-		return
-	}
 	if reason, detail := n.closedFor(); reason != dlmv1.Reason_REASON_OK {
 		n.refuse(id, r, reason, detail)
 		return
@@ -165,6 +161,11 @@ func (n *Node) receiveRequest(id uint64, r *dlmv1.Request) {
 		p.state = queued
 		n.requests.open[key] = p
 		n.conns.notice(id, notice)
+		return
+	}
+	// Only now: limits may have been lowered since the first copy of a request, which its duplicates must not be told.
+	if a := n.core.Validate(r); a != nil {
+		n.conns.answer(id, a)
 		return
 	}
 	if reason, detail := n.overloaded(r); reason != dlmv1.Reason_REASON_OK {
