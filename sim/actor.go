@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"bytes"
 	"errors"
+	"strconv"
 	"time"
 
 	dlmv1 "dlm/api/dlm/v1"
@@ -71,11 +73,11 @@ func (a *actor) open() {
 		a.opening = false
 		if d.Err != nil {
 			a.old = 0
-			a.c.later(50*time.Millisecond, a.step)
+			a.c.later(a.c.rng.Between(50*time.Millisecond, 500*time.Millisecond), a.step)
 			return
 		}
-		a.session, a.old = d.Session, 0
-		a.c.w.sessionKnown(a, d)
+		a.old = 0
+		a.became(d)
 		if a.closed {
 			a.close(func() {})
 			return
@@ -91,7 +93,14 @@ func (a *actor) open() {
 	a.c.made(a.eng().OpenSession(now, deadline, engine.SessionOptions{TTL: a.plan.TTL, Label: "actor", ConfirmByHand: a.plan.ByHand}), deadline, done)
 }
 
-// lostSession: the session is gone; the next step opens another.
+// became: the session is the actor's from now on.
+func (a *actor) became(d engine.Completion) {
+	a.session = d.Session
+	a.c.instances[d.Session] = d.Answer.GetInstance()
+	a.c.w.sessionKnown(a, d)
+}
+
+// check: if the session is gone the next step opens another.
 func (a *actor) check(session uint64, err error) {
 	for _, gone := range []error{engine.ErrExpired, engine.ErrSessionClosed, engine.ErrFenced, engine.ErrNoSession} {
 		if errors.Is(err, gone) && a.session == session {
@@ -130,7 +139,48 @@ func (a *actor) run(op *Op) {
 		a.do(op, a.session, req, func(engine.Completion) { a.finished(op) })
 	case OpClose:
 		a.close(func() { a.finished(op) })
+	case OpTakeOver:
+		a.takeOver(op)
+	case OpSetLimits:
+		req := &dlmv1.Request{Op: &dlmv1.Request_SetLimits{SetLimits: &dlmv1.SetLimits{Limits: op.Limits.message()}}}
+		a.do(op, a.session, req, func(engine.Completion) { a.finished(op) })
 	}
+}
+
+// takeOver gives up the actor's session for one that somebody else has, or had: two live instances, if he still runs.
+func (a *actor) takeOver(op *Op) {
+	victim := a.c.w.recentSession(op.Which)
+	if victim == a.session || victim == 0 {
+		a.finished(op)
+		return
+	}
+	a.close(func() {})
+	deadline := a.deadlineIn(3 * time.Second)
+	a.opening = true
+	a.c.made(a.eng().AttachSession(a.c.read(), deadline, victim, engine.SessionOptions{ConfirmByHand: a.plan.ByHand}), deadline, func(d engine.Completion) {
+		a.opening = false
+		defer func() {
+			if op.Async { // it went on to the next operation and found the session not there yet
+				a.step()
+			}
+		}()
+		if d.Err != nil {
+			a.finished(op)
+			return
+		}
+		a.c.w.count("take-over")
+		a.became(d)
+		holds := d.Answer.GetHolds()
+		if len(holds) == 0 {
+			a.finished(op)
+			return
+		}
+		// What was begun under the first hold goes on; the others last as long as the session.
+		own := *op
+		own.Lock, own.Shared = holds[0].GetLock(), holds[0].GetMode() == dlmv1.Mode_MODE_SHARED
+		h := &hold{a: a, op: &own, session: d.Session, token: holds[0].GetToken(), stepsLeft: op.Steps}
+		h.pause()
+	})
 }
 
 func (a *actor) close(then func()) {
@@ -149,7 +199,8 @@ func (a *actor) do(op *Op, session uint64, req *dlmv1.Request, then func(engine.
 
 func (a *actor) lock(op *Op) {
 	req := &dlmv1.Acquire{
-		Lock: op.Lock, HoldLimitNanos: uint64(op.HoldLimit), LockDelayNanos: uint64(op.LockDelay), Value: []byte("v"),
+		Lock: op.Lock, HoldLimitNanos: uint64(op.HoldLimit), LockDelayNanos: uint64(op.LockDelay),
+		Value: bytes.Repeat([]byte("v"), max(op.Value, 1)),
 	}
 	if op.Shared {
 		req.Mode = dlmv1.Mode_MODE_SHARED
@@ -219,7 +270,7 @@ func (h *hold) step() {
 			}}}
 		}
 		// The hold may be lost by now: then this is what a zombie does.
-		h.a.do(h.op, h.session, req, func(engine.Completion) { h.pause() })
+		h.a.do(h.op, h.under(), req, func(engine.Completion) { h.pause() })
 		return
 	}
 	if h.op.Forget {
@@ -229,28 +280,40 @@ func (h *hold) step() {
 	h.unlock()
 }
 
+// under is the session that the hold is used in: its own, or for a zombie the one after it.
+func (h *hold) under() uint64 {
+	if h.op.Zombie && h.a.session != 0 {
+		return h.a.session
+	}
+	return h.session
+}
+
 func (h *hold) unlock() {
-	a, deadline := h.a, h.a.deadlineIn(h.op.Deadline)
-	id := a.eng().Unlock(a.c.read(), deadline, h.session, h.op.Lock, h.token)
+	a, session, deadline := h.a, h.under(), h.a.deadlineIn(h.op.Deadline)
+	id := a.eng().Unlock(a.c.read(), deadline, session, h.op.Lock, h.token)
 	a.c.made(id, deadline, func(d engine.Completion) {
-		a.check(h.session, d.Err)
+		a.check(session, d.Err)
 		a.finished(h.op)
 	})
 }
 
 func (a *actor) query(op *Op) {
 	r := &dlmv1.Read{}
-	switch op.Which % 7 {
+	switch op.Which % 8 {
 	case 0, 1:
 		r.Op = &dlmv1.Read_GetLock{GetLock: &dlmv1.GetLock{Lock: op.Lock}}
 	case 2:
-		r.Op = &dlmv1.Read_ListLocks{ListLocks: &dlmv1.ListLocks{Limit: 1 + op.Which/7%3}}
+		r.Op = &dlmv1.Read_ListLocks{ListLocks: &dlmv1.ListLocks{
+			Prefix: "lock-", After: "lock-" + strconv.FormatUint(op.Which/7%3, 10), Limit: 1 + op.Which/7%3,
+		}}
 	case 3:
-		r.Op = &dlmv1.Read_ListSessions{ListSessions: &dlmv1.ListSessions{}}
+		r.Op = &dlmv1.Read_ListSessions{ListSessions: &dlmv1.ListSessions{After: op.Which / 7 % 3, Limit: 1 + op.Which/7%5}}
 	case 4:
 		r.Op = &dlmv1.Read_CheckToken{CheckToken: &dlmv1.CheckToken{Lock: op.Lock, Token: a.c.w.oldToken(op.Which)}}
 	case 5:
 		r.Op = &dlmv1.Read_ReadFile{ReadFile: &dlmv1.ReadFile{File: op.File, Offset: op.Which / 7 % 500, Bytes: 1 + op.Which/7%9000}}
+	case 6:
+		r.Op = &dlmv1.Read_GetStatus{GetStatus: &dlmv1.GetStatus{}}
 	default:
 		r.Op = &dlmv1.Read_ListFiles{ListFiles: &dlmv1.ListFiles{}}
 	}

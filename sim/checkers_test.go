@@ -227,18 +227,18 @@ func TestLogCheckerMeasuresTrueTime(t *testing.T) {
 
 func TestLeaseCheckerRejects(t *testing.T) {
 	yes := func(*claim) bool { return true }
-	nobody := func(uint64) bool { return false }
+	nobody := func(*claim) bool { return false }
 	for _, c := range []struct {
 		name         string
 		a, b         claim
-		exempt       func(uint64) bool
+		exempt       func(*claim) bool
 		wantComplain bool
 	}{
 		{"two exclusive", claim{lock: "a", token: 1}, claim{client: 1, lock: "a", token: 2}, nobody, true},
 		{"shared and exclusive", claim{lock: "a", token: 1, shared: true}, claim{client: 1, lock: "a", token: 2}, nobody, true},
 		{"both shared", claim{lock: "a", token: 1, shared: true}, claim{client: 1, lock: "a", token: 2, shared: true}, nobody, false},
 		{"two locks", claim{lock: "a", token: 1}, claim{client: 1, lock: "b", token: 2}, nobody, false},
-		{"revoked at once", claim{lock: "a", token: 1}, claim{client: 1, lock: "a", token: 2}, func(t uint64) bool { return t == 1 }, false},
+		{"revoked at once", claim{lock: "a", token: 1}, claim{client: 1, lock: "a", token: 2}, func(k *claim) bool { return k.token == 1 }, false},
 	} {
 		w := &complaints{}
 		l := &leaseChecker{w: w}

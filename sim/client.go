@@ -25,9 +25,14 @@ type client struct {
 	waking  bool
 	wakes   uint64 // counts them, so that one that was superseded does nothing
 	stalled time.Duration
-	timer   time.Duration
-	actors  []*actor
-	calls   []*call // open, in the order in which they were made
+	// freezeFor: the process stands still for so long when it next has something to send; frozen is what it had decided.
+	freezeFor time.Duration
+	frozen    *engine.Effects
+	timer     time.Duration
+	actors    []*actor
+	// instances are those of the process's sessions, as it was told.
+	instances map[uint64]uint64
+	calls     []*call // open, in the order in which they were made
 }
 
 type clientEvent struct {
@@ -49,7 +54,7 @@ type call struct {
 
 func newClient(w *World, id int) *client {
 	c := &client{w: w, id: id, rng: netsim.NewRNG(w.plan.Seed, streamClient, uint64(id))}
-	c.clock = clock{localAt: c.rng.Between(time.Hour, 1000*time.Hour), ppm: c.rng.Uint64() % w.plan.Config.DriftPPM}
+	c.clock = clock{localAt: c.rng.Between(time.Hour, 1000*time.Hour), ppm: c.rng.Uint64() % w.plan.Config.RateBound()}
 	return c
 }
 
@@ -62,8 +67,9 @@ func (c *client) start() {
 	rng := netsim.NewRNG(c.w.plan.Seed, streamClient, uint64(c.id), c.life)
 	c.engine = engine.New(engine.Config{
 		Servers: 1, AttemptTimeout: cfg.AttemptTimeout, BackoffMin: cfg.BackoffMin, BackoffMax: cfg.BackoffMax,
+		QueuedRetry: cfg.QueuedRetry, FrameBytes: cfg.FrameBytes, LargeBytes: cfg.LargeBytes, LargeOutBytes: cfg.LargeOutBytes,
 	}, rng)
-	c.up = true
+	c.up, c.instances = true, map[uint64]uint64{}
 	c.w.note("client up", uint64(c.id), c.life, 0)
 	for _, a := range c.actors {
 		a.begin()
@@ -79,6 +85,7 @@ func (c *client) crash(back time.Duration, silent time.Duration) {
 	c.w.note("client down", uint64(c.id), c.life, 0)
 	c.w.count("client crash")
 	c.up, c.engine, c.inbox, c.calls, c.timer, c.waking, c.stalled = false, nil, nil, nil, 0, false, 0
+	c.freezeFor, c.frozen = 0, nil
 	c.life++
 	c.w.leases.clientDied(c.id)
 	c.w.net.CloseClient(c.id, silent)
@@ -128,6 +135,9 @@ func (c *client) later(d time.Duration, f func()) {
 }
 
 func (c *client) work() {
+	if c.frozen != nil {
+		c.thaw()
+	}
 	inbox := c.inbox
 	c.inbox = nil
 	for _, e := range inbox {
@@ -155,30 +165,12 @@ func (c *client) work() {
 // flush lets the engine act until it wants nothing more now: the end of a call may make an actor begin the next.
 func (c *client) flush() {
 	for rounds := 0; ; rounds++ {
-		now := c.read()
-		eff := c.engine.Flush(now)
-		for _, conn := range eff.Close {
-			c.w.net.Close(c.id, conn)
+		eff := c.engine.Flush(c.read())
+		if c.freezeFor > 0 && len(eff.Frames) > 0 {
+			c.freeze(eff)
+			return
 		}
-		for _, d := range eff.Dial {
-			c.w.net.Dial(c.id, d.Conn, d.Server)
-		}
-		for _, o := range eff.Frames {
-			c.w.sent(c, o.Frame)
-			b, err := proto.Marshal(o.Frame)
-			if err != nil {
-				c.w.fail("sim", "a frame does not encode: %v", err)
-				return
-			}
-			c.w.net.SendToServer(c.id, o.Conn, b)
-		}
-		for _, e := range eff.Events {
-			c.w.note("event", uint64(c.id), uint64(e.Kind), e.Token)
-		}
-		for _, d := range eff.Done {
-			c.complete(d)
-		}
-		if len(eff.Done) == 0 {
+		if !c.perform(eff) {
 			break
 		}
 		if rounds > 1000 {
@@ -187,6 +179,47 @@ func (c *client) flush() {
 		}
 	}
 	c.arm()
+}
+
+// perform does what the engine wants done. It says whether calls ended, so that there may be more to do.
+func (c *client) perform(eff engine.Effects) bool {
+	for _, conn := range eff.Close {
+		c.w.net.Close(c.id, conn)
+	}
+	for _, d := range eff.Dial {
+		c.w.net.Dial(c.id, d.Conn, d.Server)
+	}
+	for _, o := range eff.Frames {
+		c.w.sent(c, o.Frame)
+		b, err := proto.Marshal(o.Frame)
+		if err != nil {
+			c.w.fail("sim", "a frame does not encode: %v", err)
+			return false
+		}
+		c.w.net.SendToServer(c.id, o.Conn, b)
+	}
+	for _, e := range eff.Events {
+		c.w.note("event", uint64(c.id), uint64(e.Kind), e.Token)
+	}
+	for _, d := range eff.Done {
+		c.complete(d)
+	}
+	return len(eff.Done) > 0
+}
+
+// freeze lets the process stand still when it has decided what to send and before it sends: what it believed by then may
+// be long over when its frames leave.
+func (c *client) freeze(eff engine.Effects) {
+	c.w.note("frozen before sending", uint64(c.id), uint64(c.freezeFor), 0)
+	c.stalled = max(c.stalled, c.w.sim.Now()+c.freezeFor)
+	c.freezeFor, c.frozen = 0, &eff
+	c.wake(0)
+}
+
+func (c *client) thaw() {
+	eff := c.frozen
+	c.frozen = nil
+	c.perform(*eff)
 }
 
 func (c *client) complete(d engine.Completion) {

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"strconv"
 	"time"
 
 	"dlm/netsim"
@@ -54,6 +53,20 @@ func drawConfig(r Chooser) Config {
 		AttemptTimeout: r.Between(50*time.Millisecond, 800*time.Millisecond),
 		BackoffMin:     r.Between(time.Millisecond, 20*time.Millisecond),
 		BackoffMax:     r.Between(50*time.Millisecond, time.Second),
+		QueuedRetry:    netsim.Pick(r, 0, r.Between(200*time.Millisecond, 3*time.Second)),
+	}
+	if r.Chance(100_000) {
+		c.Faulty = r.Between(longRun+5*time.Second, 90*time.Second)
+	}
+	c.ClocksBeyondRho = r.Chance(80_000)
+	if r.Chance(200_000) { // large appends in a line of their own, and many small frames
+		c.FrameBytes, c.LargeBytes, c.LargeOutBytes = 600, 2000, 8000
+	}
+	if r.Chance(150_000) {
+		c.MaxFileBytes = 1 << 10
+	}
+	if r.Chance(300_000) {
+		c.Limits = drawLimits(r)
 	}
 	c.Net = netsim.Faults{
 		DelayMin: 20 * time.Microsecond,
@@ -74,108 +87,19 @@ func drawConfig(r Chooser) Config {
 	return c
 }
 
-func drawActors(r Chooser, c Config) []Actor {
-	locks := 1 + r.IntN(4)
-	ttlMin := netsim.Pick(r, 500*time.Millisecond, time.Second)
-	holdMost := r.Between(50*time.Millisecond, 2*time.Second)
-	var actors []Actor
-	for client := range c.Clients {
-		r.Times(1, 2, func(r Chooser) {
-			a := Actor{
-				Client: client,
-				Start:  r.Between(0, 300*time.Millisecond),
-				TTL:    r.Between(ttlMin, 4*time.Second),
-				Attach: r.Chance(400_000),
-				ByHand: r.Chance(300_000),
-			}
-			if r.Chance(50_000) {
-				a.TTL = 30 * time.Second
-			}
-			r.Times(4, 15, func(r Chooser) { a.Ops = append(a.Ops, drawOp(r, locks, holdMost)) })
-			actors = append(actors, a)
-		})
-	}
-	return actors
-}
+// longRun: a run that is longer is about sessions of the default TTL, 30 s, and how they expire.
+const longRun = 35 * time.Second
 
-func drawOp(r Chooser, locks int, holdMost time.Duration) Op {
-	lock := strconv.Itoa(r.IntN(locks))
-	op := Op{
-		Think: r.Tail(0, time.Second),
-		Async: r.Chance(200_000),
-		Lock:  "lock-" + lock,
-		File:  "file-" + lock,
-		Which: r.Uint64() >> 1,
-		Bytes: 1 + r.IntN(200),
-	}
-	if r.Chance(50_000) {
-		op.Bytes = 4000 + r.IntN(6000)
-	}
-	if r.Chance(800_000) {
-		op.Deadline = r.Between(200*time.Millisecond, 8*time.Second)
-	}
-	switch k := r.IntN(100); {
-	case k < 70:
-		op.Kind = OpLock
-		op.Shared = r.Chance(300_000)
-		op.Wait = netsim.Pick(r, -1, -1, 0, r.Between(time.Millisecond, 3*time.Second))
-		op.Hold, op.Steps = r.Tail(0, holdMost), r.IntN(4)
-		if r.Chance(200_000) {
-			op.HoldLimit = r.Between(50*time.Millisecond, 2*time.Second)
+// drawLimits makes some of the limits so small that they are reached (G10).
+func drawLimits(r Chooser) Limits {
+	some := func(least, most int) uint64 {
+		if r.Chance(600_000) {
+			return 0
 		}
-		if r.Chance(200_000) {
-			op.LockDelay = r.Between(10*time.Millisecond, time.Second)
-		}
-		if r.Chance(200_000) {
-			op.AbandonAfter = r.Tail(0, 2*time.Second)
-		}
-		op.Delete, op.Forget = r.Chance(100_000), r.Chance(70_000)
-	case k < 78:
-		op.Kind = OpStale
-	case k < 90:
-		op.Kind = OpRead
-	case k < 94:
-		op.Kind, op.Now = OpRevoke, r.Chance(200_000)
-	case k < 95:
-		op.Kind, op.Now = OpRevokeSess, r.Chance(200_000)
-	default:
-		op.Kind = OpClose
+		return uint64(least + r.IntN(most-least+1))
 	}
-	return op
-}
-
-func drawFaults(r Chooser, c Config) []Fault {
-	var faults []Fault
-	// Each kind strikes in a share of the seeds, and then up to most times.
-	add := func(kind FaultKind, share, most int, shape func(Chooser, *Fault)) {
-		if !r.Chance(share) {
-			return
-		}
-		r.Times(1, most, func(r Chooser) {
-			f := Fault{
-				At: r.Between(0, c.Faulty), Kind: kind, Client: r.IntN(c.Clients),
-				For: r.Tail(10*time.Millisecond, 6*time.Second), Budget: r.IntN(8),
-			}
-			if shape != nil {
-				shape(r, &f)
-			}
-			faults = append(faults, f)
-		})
+	return Limits{
+		Sessions: some(2, 8), Locks: some(1, 4), HoldsPerSession: some(1, 2), WaitersPerLock: some(1, 3),
+		ValueBytes: some(1, 20), AppendBytes: some(20, 200), Files: some(1, 3), FileBytes: some(300, 3000),
 	}
-	crash := func(r Chooser, f *Fault) { f.Power, f.Again = r.Chance(500_000), r.Chance(250_000) }
-	add(FaultServerCrash, 500_000, 4, crash)
-	add(FaultDiskCrash, 600_000, 6, crash)
-	add(FaultServerStall, 300_000, 3, nil)
-	add(FaultSync, 150_000, 2, crash)
-	add(FaultWrite, 100_000, 2, crash)
-	add(FaultClientCrash, 500_000, 3, nil)
-	add(FaultClientStall, 500_000, 4, nil)
-	add(FaultCut, 400_000, 4, func(r Chooser, f *Fault) { f.Way = r.IntN(3) })
-	add(FaultIsolate, 200_000, 2, nil)
-	add(FaultReset, 400_000, 8, nil)
-	add(FaultRate, 700_000, 8, func(r Chooser, f *Fault) {
-		f.Client = r.IntN(c.Clients+1) - 1
-		f.PPM = netsim.Pick(r, 0, c.DriftPPM-1, r.Uint64()%c.DriftPPM)
-	})
-	return faults
 }

@@ -20,6 +20,9 @@ func (w *World) strike(f *Fault) {
 	}
 	switch f.Kind {
 	case FaultServerCrash:
+		s.crashWhen(f)
+	case FaultCrashLoop:
+		s.loop, s.loopFault = f.Times, f
 		s.crash(f)
 	case FaultDiskCrash:
 		s.diskCrash = f
@@ -37,16 +40,22 @@ func (w *World) strike(f *Fault) {
 	case FaultClientCrash:
 		c.crash(f.For, time.Duration(b2u(f.For > time.Second))*f.For)
 	case FaultClientStall:
-		c.stalled = max(c.stalled, w.sim.Now()+f.For)
+		if f.Mid {
+			c.freezeFor = f.For
+		} else {
+			c.stalled = max(c.stalled, w.sim.Now()+f.For)
+		}
 	case FaultCut, FaultIsolate:
 		w.cut(f)
+	case FaultClog:
+		w.clog(f)
 	case FaultReset:
 		w.net.ResetClient(f.Client)
 	}
 }
 
 func (w *World) setRate(f *Fault) {
-	ppm := f.PPM % w.plan.Config.DriftPPM
+	ppm := f.PPM % w.plan.Config.RateBound()
 	if f.Client < 0 {
 		w.server.clock.setRate(w.sim.Now(), ppm)
 		if w.server.up {
@@ -67,18 +76,46 @@ func (w *World) cut(f *Fault) {
 	if f.Kind == FaultIsolate {
 		first, last = 0, len(w.clients)-1
 	}
+	ways := f.ways()
+	if f.Kind == FaultIsolate {
+		ways = []netsim.Way{netsim.ToServer, netsim.ToClient}
+	}
 	set := func(cut bool) {
 		for c := first; c <= last; c++ {
-			if f.Way != 1 || f.Kind == FaultIsolate {
-				w.net.Cut(c, 0, netsim.ToServer, cut)
-			}
-			if f.Way != 0 || f.Kind == FaultIsolate {
-				w.net.Cut(c, 0, netsim.ToClient, cut)
+			for _, way := range ways {
+				w.net.Cut(c, 0, way, cut)
 			}
 		}
 	}
 	set(true)
 	w.sim.After(f.For, func() { set(false) })
+}
+
+// ways are the directions that a fault of one link is about.
+func (f *Fault) ways() []netsim.Way {
+	switch f.Way {
+	case 0:
+		return []netsim.Way{netsim.ToServer}
+	case 1:
+		return []netsim.Way{netsim.ToClient}
+	}
+	return []netsim.Way{netsim.ToServer, netsim.ToClient}
+}
+
+// clog stops a link; what piles up arrives at once in the end, or half of it does and the connection breaks.
+func (w *World) clog(f *Fault) {
+	for _, way := range f.ways() {
+		w.net.Clog(f.Client, 0, way, true)
+	}
+	w.sim.After(f.For, func() {
+		if f.Break && !w.healed {
+			w.net.Break(f.Client, 0)
+			return
+		}
+		for _, way := range f.ways() {
+			w.net.Clog(f.Client, 0, way, false)
+		}
+	})
 }
 
 // heal ends all faults and requires that everything comes to rest: every call ends (L1), every lock comes free (G8), and
@@ -92,8 +129,11 @@ func (w *World) heal() {
 	cfg := w.plan.Config.Net
 	w.net.SetFaults(netsim.Faults{DelayMin: cfg.DelayMin, DelayMax: cfg.DelayMax, InOrder: true})
 	for i, c := range w.clients {
-		w.net.Cut(i, 0, netsim.ToServer, false)
-		w.net.Cut(i, 0, netsim.ToClient, false)
+		for _, way := range []netsim.Way{netsim.ToServer, netsim.ToClient} {
+			w.net.Cut(i, 0, way, false)
+			w.net.Clog(i, 0, way, false)
+		}
+		c.freezeFor = 0
 		if c.stalled > w.sim.Now() {
 			c.unstall()
 		}
@@ -103,7 +143,7 @@ func (w *World) heal() {
 	if s.up {
 		s.disk.StopAfter(-1)
 	}
-	s.diskCrash = nil
+	s.diskCrash, s.crashAt, s.loop = nil, nil, 0
 	if s.stalled > w.sim.Now() {
 		s.unstall()
 	}

@@ -9,14 +9,15 @@ type leaseChecker struct {
 
 // claim is a hold that a library has told its application of.
 type claim struct {
-	client  int
-	life    uint64
-	session uint64
-	lock    string
-	token   uint64
-	shared  bool
-	held    bool // as it was asked last
-	lapsed  bool // it said no once
+	client   int
+	life     uint64
+	session  uint64
+	instance uint64
+	lock     string
+	token    uint64
+	shared   bool
+	held     bool // as it was asked last
+	lapsed   bool // it said no once
 }
 
 // add notes a hold: a new one, or one that came back with an attach.
@@ -30,8 +31,8 @@ func (l *leaseChecker) add(c *claim) {
 	l.claims = append(l.claims, c)
 }
 
-// check asks all libraries. exempt says which tokens were revoked at once, the stated exception to G2.
-func (l *leaseChecker) check(held func(*claim) bool, exempt func(token uint64) bool) {
+// check asks all libraries. exempt says which claims fall under a stated exception to G2.
+func (l *leaseChecker) check(held func(*claim) bool, exempt func(*claim) bool) {
 	for _, c := range l.claims {
 		c.held = held(c)
 		if c.held && c.lapsed {
@@ -45,7 +46,7 @@ func (l *leaseChecker) check(held func(*claim) bool, exempt func(token uint64) b
 		}
 		l.w.checked("G2")
 		for _, b := range l.claims[i+1:] {
-			if b.held && a.lock == b.lock && a.token != b.token && !(a.shared && b.shared) && !exempt(a.token) && !exempt(b.token) {
+			if b.held && a.lock == b.lock && a.token != b.token && !(a.shared && b.shared) && !exempt(a) && !exempt(b) {
 				l.w.fail("G2", "client %d says that it holds %q under token %d, and so does client %d under token %d",
 					a.client, a.lock, a.token, b.client, b.token)
 			}

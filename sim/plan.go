@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	dlmv1 "dlm/api/dlm/v1"
 	"dlm/netsim"
 )
 
@@ -18,8 +19,11 @@ type Plan struct {
 type Config struct {
 	// Clients are processes, each with one engine. Simulated 2 .. 6.
 	Clients int
-	// DriftPPM is rho - 1 in millionths. All clocks stay within it. Simulated 100 .. 100,000.
+	// DriftPPM is rho - 1 in millionths, as the cluster is told. Simulated 100 .. 100,000.
 	DriftPPM uint64
+	// ClocksBeyondRho: clock rates leave that bound (see RateBound). Then leases may overlap, and fencing alone protects what
+	// is written: G2 is not promised, all else is.
+	ClocksBeyondRho bool `json:",omitempty"`
 	// Faulty is how long faults strike; then the world heals.
 	Faulty time.Duration
 	// Net is in force until then.
@@ -33,17 +37,51 @@ type Config struct {
 	SnapshotBytes, EntryBytes uint64
 	// MaxPending is the server's. 0 = its default.
 	MaxPending int
+	// MaxFileBytes is the server's. 0 = its default.
+	MaxFileBytes int `json:",omitempty"`
 	// Window is the limit of awaited sequences. 0 = its default.
 	Window uint64
+	// Limits are the other limits that the cluster begins with.
+	Limits Limits
 	// AttemptTimeout, BackoffMin and BackoffMax are the engines'.
 	AttemptTimeout, BackoffMin, BackoffMax time.Duration
+	// QueuedRetry, FrameBytes, LargeBytes and LargeOutBytes are the engines'. 0 = their defaults.
+	QueuedRetry                           time.Duration `json:",omitempty"`
+	FrameBytes, LargeBytes, LargeOutBytes int           `json:",omitempty"`
+}
+
+// rateBeyond is how fast clocks may go when they leave rho: up to twice as fast as others.
+const rateBeyond = 1_000_000
+
+// RateBound says by how much the rates of any two clocks of the run differ at most, in millionths: what the clocks really
+// do, whatever the cluster was told.
+func (c *Config) RateBound() uint64 {
+	if c.ClocksBeyondRho {
+		return rateBeyond
+	}
+	return c.DriftPPM
+}
+
+// Limits are those of the cluster's limits that a plan may make small. 0 = the default, or as before in a change.
+type Limits struct {
+	Sessions, Locks, HoldsPerSession, WaitersPerLock uint64 `json:",omitempty"`
+	Window                                           uint64 `json:",omitempty"`
+	ValueBytes, AppendBytes, Files, FileBytes        uint64 `json:",omitempty"`
+}
+
+func (l *Limits) message() *dlmv1.Limits {
+	return &dlmv1.Limits{
+		Sessions: l.Sessions, Locks: l.Locks, HoldsPerSession: l.HoldsPerSession, WaitersPerLock: l.WaitersPerLock,
+		Window: l.Window, ValueBytes: l.ValueBytes, AppendBytes: l.AppendBytes, Files: l.Files, FileBytes: l.FileBytes,
+	}
 }
 
 // Actor is a thread of an application: one session at a time, and its operations one after the other.
 type Actor struct {
 	Client int
 	Start  time.Duration
-	TTL    time.Duration
+	// TTL of its sessions. 0 = the cluster's default, 30 s.
+	TTL time.Duration
 	// Attach: after a crash of the client's process, take over the old session instead of opening another.
 	Attach bool
 	// ByHand: the session confirms revokes by its unlocks (engine.SessionOptions.ConfirmByHand).
@@ -62,6 +100,8 @@ const (
 	OpRevoke     OpKind = "revoke"      // revoke a lock
 	OpRevokeSess OpKind = "revoke-sess" // revoke a session
 	OpClose      OpKind = "close"       // close the session; the next operation opens another
+	OpTakeOver   OpKind = "take-over"   // go on as the new instance of somebody's session, who may still run
+	OpSetLimits  OpKind = "set-limits"  // change the cluster's limits
 )
 
 // Op is one operation of an actor.
@@ -90,44 +130,15 @@ type Op struct {
 	Delete bool `json:",omitempty"`
 	// Forget: never release; the end of the session does.
 	Forget bool `json:",omitempty"`
+	// Zombie: when the session is lost, go on with the old token under the next session.
+	Zombie bool `json:",omitempty"`
 	// Now revokes without waiting for the holder.
 	Now bool `json:",omitempty"`
 	// Which picks among the variants of OpRead and OpStale, and among old tokens and sessions.
 	Which uint64 `json:",omitempty"`
-	Bytes int    `json:",omitempty"`
-}
-
-// FaultKind says what a Fault does.
-type FaultKind string
-
-// The kinds.
-const (
-	FaultServerCrash FaultKind = "server-crash"  // the process dies; Power: the machine too
-	FaultDiskCrash   FaultKind = "disk-crash"    // the same in the middle of the next disk task; Way 1: of the next file task
-	FaultServerStall FaultKind = "server-stall"  // the process stands still while its clock runs on
-	FaultSync        FaultKind = "fail-sync"     // a sync fails
-	FaultWrite       FaultKind = "fail-write"    // a write fails
-	FaultClientCrash FaultKind = "client-crash"  // the process dies without a word and comes back after For
-	FaultClientStall FaultKind = "client-freeze" // the process stands still for For while its clock runs on
-	FaultCut         FaultKind = "cut"           // one link, Way 0 to the server, 1 to the client, 2 both
-	FaultIsolate     FaultKind = "isolate"       // all links, both ways
-	FaultReset       FaultKind = "reset"         // a client's connection breaks
-	FaultRate        FaultKind = "clock-rate"    // a process's clock goes at another rate (Client -1 = the server)
-)
-
-// Fault is something bad that happens once.
-type Fault struct {
-	At     time.Duration
-	Kind   FaultKind
-	Client int           `json:",omitempty"`
-	For    time.Duration `json:",omitempty"`
-	Power  bool          `json:",omitempty"`
-	Way    int           `json:",omitempty"`
-	// Budget is how many disk operations still take place in the task that a crash interrupts, and at the restart after
-	// it when Again is set (the process dies in recovery).
-	Budget int    `json:",omitempty"`
-	Again  bool   `json:",omitempty"`
-	PPM    uint64 `json:",omitempty"`
-	// Which draws the place of damage.
-	Which uint64 `json:",omitempty"`
+	// Bytes of each append, Value those of the acquire's value (0 = 1).
+	Bytes int `json:",omitempty"`
+	Value int `json:",omitempty"`
+	// Limits of OpSetLimits.
+	Limits *Limits `json:",omitempty"`
 }

@@ -16,11 +16,14 @@ const (
 	million     = 1_000_000
 )
 
-var opKinds = []OpKind{OpLock, OpStale, OpRead, OpRevoke, OpRevokeSess, OpClose}
+var opKinds = []OpKind{OpLock, OpStale, OpRead, OpRevoke, OpRevokeSess, OpClose, OpTakeOver, OpSetLimits}
+
+var crashPoints = []CrashPoint{"", PointArrival, PointDecided, PointSent, PointSynced}
 
 var faultKinds = []FaultKind{
-	FaultServerCrash, FaultDiskCrash, FaultServerStall, FaultSync, FaultWrite, FaultClientCrash, FaultClientStall,
-	FaultCut, FaultIsolate, FaultReset, FaultRate, FaultRot, FaultStray, FaultStale, FaultRead, FaultSlow,
+	FaultServerCrash, FaultCrashLoop, FaultDiskCrash, FaultServerStall, FaultSync, FaultWrite, FaultClientCrash,
+	FaultClientStall, FaultCut, FaultIsolate, FaultClog, FaultReset, FaultRate, FaultRot, FaultStray, FaultStale, FaultRead,
+	FaultSlow,
 }
 
 // Check says what is wrong with a plan that was not drawn here but written by hand or by another version.
@@ -67,6 +70,7 @@ func (c *Config) check() error {
 		{"AttemptTimeout", c.AttemptTimeout},
 		{"BackoffMin", c.BackoffMin},
 		{"BackoffMax", c.BackoffMax},
+		{"QueuedRetry", c.QueuedRetry},
 		{"Net.DelayMin", c.Net.DelayMin},
 		{"Net.DelayMax", c.Net.DelayMax},
 		{"Net.SlowMax", c.Net.SlowMax},
@@ -125,12 +129,24 @@ func (o *Op) check() error {
 	if err := within("Bytes", o.Bytes, 0, 1<<20); err != nil {
 		return err
 	}
+	if err := within("Value", o.Value, 0, 1<<20); err != nil {
+		return err
+	}
+	if o.Kind == OpSetLimits && o.Limits == nil {
+		return fmt.Errorf("a %q needs Limits", o.Kind)
+	}
 	return within("Think", o.Think, 0, maxDuration)
 }
 
 func (f *Fault) check(clients int) error {
 	if !slices.Contains(faultKinds, f.Kind) {
 		return fmt.Errorf("Kind is %q; these are allowed: %q", f.Kind, faultKinds)
+	}
+	if !slices.Contains(crashPoints, f.Point) {
+		return fmt.Errorf("Point is %q; these are allowed: %q", f.Point, crashPoints)
+	}
+	if err := within("Times", f.Times, 0, 1000); err != nil {
+		return err
 	}
 	if err := within("At", f.At, 0, maxDuration); err != nil {
 		return err

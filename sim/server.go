@@ -40,6 +40,9 @@ type server struct {
 	log         *replica.LogTask
 	file        *replica.FileTask
 	diskCrash   *Fault // strikes in the middle of the next task
+	crashAt     *Fault // strikes when the process comes to its point
+	loop        int    // so many more crashes of loopFault
+	loopFault   *Fault
 	restarts    int
 	lastApplied uint64
 }
@@ -59,17 +62,15 @@ type serverEvent struct {
 func newServer(w *World) *server {
 	s := &server{w: w, rng: netsim.NewRNG(w.plan.Seed, streamServer)}
 	s.disk = simdisk.New(netsim.NewRNG(w.plan.Seed, streamDisk))
-	s.clock = clock{localAt: s.rng.Between(time.Hour, 1000*time.Hour), ppm: s.rng.Uint64() % w.plan.Config.DriftPPM}
+	s.clock = clock{localAt: s.rng.Between(time.Hour, 1000*time.Hour), ppm: s.rng.Uint64() % w.plan.Config.RateBound()}
 	return s
 }
 
 // create makes the data directory, as the first start of a server does.
 func (s *server) create() error {
-	limits := core.DefaultLimits()
-	limits.DriftPpm = s.w.plan.Config.DriftPPM
-	if n := s.w.plan.Config.Window; n > 0 {
-		limits.Window = n
-	}
+	cfg := &s.w.plan.Config
+	limits := cfg.Limits.message() // what is 0 takes its default
+	limits.DriftPpm, limits.Window = cfg.DriftPPM, cfg.Window
 	id := [16]byte{'s', 'i', 'm'}
 	snap, err := replica.InitialSnapshot(core.Config{Limits: limits, ClusterID: id, FirstToken: 1000}, memberID)
 	if err != nil {
@@ -107,7 +108,7 @@ func (s *server) start(again *Fault) {
 	cfg := s.w.plan.Config
 	s.node, err = replica.Start(replica.Config{
 		MemberID: memberID, Version: "sim", SnapshotBytes: cfg.SnapshotBytes, EntryBytes: cfg.EntryBytes,
-		MaxPending: cfg.MaxPending, Observe: s.w.observe,
+		MaxPending: cfg.MaxPending, MaxFileBytes: cfg.MaxFileBytes, Observe: s.w.observe,
 	}, rec, s.read())
 	if err != nil {
 		s.w.fail("G5", "the server cannot start: %v", err)
@@ -120,6 +121,7 @@ func (s *server) start(again *Fault) {
 		// What is left of the budget strikes later: as soon as the first task meets it.
 		s.w.count("recovery under a budget")
 	}
+	s.crashAgain()
 	s.flush()
 }
 
@@ -154,7 +156,7 @@ func (s *server) crash(f *Fault) {
 func (s *server) end(power bool) {
 	s.w.note("server down", s.life, b2u(power), 0)
 	s.up, s.node, s.store, s.inbox, s.log, s.file, s.timer = false, nil, nil, nil, nil, nil, 0
-	s.waking, s.stalled = false, 0
+	s.waking, s.stalled, s.crashAt = false, 0, nil
 	s.life++
 	s.w.net.CloseServer(0, power)
 	s.stopDisk(power)
@@ -215,6 +217,9 @@ func (s *server) wake(d time.Duration) {
 
 // work takes everything that has arrived in, each with a reading of the clock after its arrival, then flushes.
 func (s *server) work() {
+	if s.crashHere(PointArrival) {
+		return
+	}
 	inbox := s.inbox
 	s.inbox = nil
 	for _, e := range inbox {
@@ -247,6 +252,9 @@ func (s *server) flush() {
 		s.stopped(eff.Err)
 		return
 	}
+	if s.crashHere(PointDecided) {
+		return
+	}
 	for _, o := range eff.Frames {
 		b, err := proto.Marshal(o.Frame)
 		if err != nil {
@@ -254,6 +262,9 @@ func (s *server) flush() {
 			return
 		}
 		s.w.net.SendToClient(o.Conn, b)
+	}
+	if s.crashHere(PointSent) {
+		return
 	}
 	if eff.Log != nil {
 		s.startLog(eff.Log)
@@ -299,7 +310,11 @@ func (s *server) startLog(t *replica.LogTask) {
 			return
 		}
 		s.log = nil
-		s.deliver(serverEvent{logDone: true, logErr: t.Run(s.store)})
+		err := t.Run(s.store)
+		if err == nil && s.crashHere(PointSynced) {
+			return
+		}
+		s.deliver(serverEvent{logDone: true, logErr: err})
 	})
 }
 

@@ -53,7 +53,7 @@ func New(p Plan, trace io.Writer) *World {
 		counts: map[string]int{}, checks: map[string]int{},
 	}
 	w.net = netsim.NewNetwork(w.sim, netsim.Hash(p.Seed, streamNet), p.Config.Net, w)
-	w.logCheck = newLogChecker(w, p.Config.DriftPPM)
+	w.logCheck = newLogChecker(w, p.Config.RateBound())
 	w.replies = newReplyChecker(w, w.logCheck)
 	w.leases = &leaseWatch{leaseChecker: leaseChecker{w: w}, world: w}
 	w.server = newServer(w)
@@ -247,6 +247,15 @@ func (w *World) oldSession(which uint64) uint64 {
 	return w.sessions[which%uint64(len(w.sessions))]
 }
 
+// recentSession is one of the last ones, which probably lives. 0 = there is none.
+func (w *World) recentSession(which uint64) uint64 {
+	n := uint64(len(w.sessions))
+	if n == 0 {
+		return 0
+	}
+	return w.sessions[n-1-which%min(n, 6)]
+}
+
 func (w *World) oldToken(which uint64) uint64 {
 	if n := uint64(len(w.tokens)); n > 0 {
 		return w.tokens[which%n]
@@ -282,12 +291,19 @@ type leaseWatch struct {
 
 func (l *leaseWatch) claim(c *client, session uint64, lock string, token uint64, shared bool) {
 	l.world.tokens = append(l.world.tokens, token)
-	l.add(&claim{client: c.id, life: c.life, session: session, lock: lock, token: token, shared: shared})
+	l.add(&claim{
+		client: c.id, life: c.life, session: session, instance: c.instances[session], lock: lock, token: token, shared: shared,
+	})
 }
 
 func (l *leaseWatch) look() {
 	l.check(func(k *claim) bool {
 		c := l.world.clients[k.client]
 		return c.up && c.life == k.life && c.engine.Held(c.read(), k.session, k.lock, k.token)
-	}, func(token uint64) bool { return l.world.logCheck.revokedNow[token] })
+	}, func(k *claim) bool {
+		// The stated exceptions to G2: revoked at once, or another instance has taken the session over. And clocks that go
+		// at rates which the cluster was not told of.
+		s := l.world.logCheck.session(k.session)
+		return l.world.logCheck.revokedNow[k.token] || s != nil && s.instance > k.instance || l.world.plan.Config.ClocksBeyondRho
+	})
 }

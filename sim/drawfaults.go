@@ -1,0 +1,77 @@
+package sim
+
+import (
+	"time"
+
+	"dlm/netsim"
+)
+
+// faultRate is how often a kind of fault strikes: in a share of the seeds (in millionths), and there up to most times.
+type faultRate struct {
+	kind  FaultKind
+	share int
+	most  int
+	shape func(Chooser, *Config, *Fault)
+}
+
+// faultRates are the kinds that a seed draws its own subset of.
+var faultRates = []faultRate{
+	{FaultServerCrash, 500_000, 4, shapeCrash},
+	{FaultCrashLoop, 100_000, 2, shapeCrash},
+	{FaultDiskCrash, 600_000, 6, shapeCrash},
+	{FaultServerStall, 300_000, 3, nil},
+	{FaultSync, 150_000, 2, shapeCrash},
+	{FaultWrite, 100_000, 2, shapeCrash},
+	{FaultClientCrash, 500_000, 3, nil},
+	{FaultClientStall, 500_000, 4, func(r Chooser, _ *Config, f *Fault) { f.Mid = r.Chance(400_000) }},
+	{FaultCut, 400_000, 4, func(r Chooser, _ *Config, f *Fault) { f.Way = r.IntN(3) }},
+	{FaultIsolate, 200_000, 2, nil},
+	{FaultClog, 300_000, 4, func(r Chooser, _ *Config, f *Fault) { f.Way, f.Break = r.IntN(3), r.Chance(400_000) }},
+	{FaultReset, 400_000, 8, nil},
+	{FaultRate, 700_000, 8, shapeRate},
+}
+
+// drawFaults draws the faults of a plan.
+func drawFaults(r Chooser, c Config) []Fault {
+	var faults []Fault
+	for i := range faultRates {
+		k := &faultRates[i]
+		share := k.share
+		if k.kind == FaultRate && c.ClocksBeyondRho {
+			share = 1_000_000
+		}
+		if !r.Chance(share) {
+			continue
+		}
+		r.Times(1, k.most, func(r Chooser) {
+			f := Fault{
+				At: r.Between(0, c.Faulty), Kind: k.kind, Client: r.IntN(c.Clients),
+				For: r.Tail(10*time.Millisecond, 6*time.Second), Budget: r.IntN(8),
+			}
+			if c.Faulty > longRun { // long enough for a session of the default TTL to expire
+				f.For = r.Tail(10*time.Millisecond, c.Faulty)
+			}
+			if k.shape != nil {
+				k.shape(r, &c, &f)
+			}
+			faults = append(faults, f)
+		})
+	}
+	return faults
+}
+
+func shapeCrash(r Chooser, _ *Config, f *Fault) {
+	f.Power, f.Again = r.Chance(500_000), r.Chance(250_000)
+	switch f.Kind {
+	case FaultServerCrash:
+		f.Point = netsim.Pick(r, "", "", PointArrival, PointDecided, PointSent, PointSynced)
+	case FaultCrashLoop:
+		f.Times = 2 + r.IntN(4)
+	}
+}
+
+func shapeRate(r Chooser, c *Config, f *Fault) {
+	f.Client = r.IntN(c.Clients+1) - 1
+	bound := c.RateBound()
+	f.PPM = netsim.Pick(r, 0, bound-1, r.Uint64()%bound)
+}
