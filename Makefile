@@ -16,6 +16,12 @@ TOOLS      := bin/tools
 # The version comes from `git describe` alone, so that a checkout of another user builds too.
 BUILDFLAGS := -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)'
 
+# A soak is resumed by the same code only, which is known by the hash of the program: nothing but the code may be in it. The
+# commit is looked up when the program is built. A soak's own line in the ledger does not make the tree a changed one.
+SIMFLAGS   := -trimpath -buildvcs=false
+LEDGER     := sim/LEDGER.tsv
+COMMIT      = $(shell git rev-parse HEAD)$(shell git status --porcelain -- . ':!$(LEDGER)' | grep -q . && echo -dirty)
+
 .DEFAULT_GOAL := help
 .PHONY: help build run test lint proto protocheck sim soak goals bench figures clean
 
@@ -46,11 +52,15 @@ protocheck: ## fail if the generated code does not belong to the .proto files
 	@scripts/protosums | diff api/proto.sums - || \
 		{ echo "protocheck: .proto files, generator settings or generated code were changed alone; run 'make proto' and commit what it changes" >&2; exit 1; }
 
-sim: ## simulate seeds: SEEDS=A-B, or SEEDS=N for 1-N
-	@GO='$(GO)' scripts/soak '$(SEEDS)' 1
+sim: bin/simsoak ## simulate seeds on all cores: SEEDS=A-B, or SEEDS=N for 1-N
+	@bin/simsoak -seeds='$(SEEDS)'
 
-soak: ## the same in two processes, for long ranges: SEEDS=10000
-	@GO='$(GO)' scripts/soak '$(SEEDS)' 2
+soak: bin/simsoak ## the same for long ranges, recorded in sim/LEDGER.tsv; stop with Ctrl-C, the same command goes on
+	@bin/simsoak -seeds='$(SEEDS)' -ledger=$(LEDGER) -commit='$(COMMIT)'
+
+.PHONY: bin/simsoak
+bin/simsoak:
+	@$(GO) build $(SIMFLAGS) -o $@ ./sim/soak
 
 goals: build ## show the goals on real processes: packet loss, lock timeout, fencing
 	@scripts/goals

@@ -40,7 +40,9 @@ func TestOne(t *testing.T) {
 	if r.Failure != nil {
 		fail(t, line, p, r.Failure, small)
 	}
-	t.Logf("%v simulated, %d events; %s; checks: %s", r.Virtual, r.Steps, run.Listed(r.Counts), run.Listed(r.Checks))
+	var total run.Totals
+	total.Add(r)
+	t.Logf("%v simulated, %d events\n%s", r.Virtual, r.Steps, total.Tables())
 	fmt.Printf("seed %d trace %016x\n", p.Seed, r.Hash)
 }
 

@@ -2,8 +2,6 @@ package run
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,22 +33,26 @@ func (t *Totals) Add(r Result) {
 	sum(t.Checks, r.Checks)
 }
 
+// promised are the checks that many runs together must have made: a checker that was never asked proves nothing.
+var promised = []string{
+	"G1", "G2", "G3", "G4", "G5", "G5 reply", "G5 file", "G5 state", "G6", "G7", "G8", "G8 orphans", "G9", "L1", "L3",
+}
+
+// Unchecked lists the promises that were never checked. Some twenty runs are enough to check them all.
+func (t *Totals) Unchecked() []string {
+	var missing []string
+	for _, number := range promised {
+		if t.Checks[number] == 0 {
+			missing = append(missing, number)
+		}
+	}
+	return missing
+}
+
 func sum(to, from map[string]int) {
 	for k, v := range from {
 		to[k] += v
 	}
-}
-
-// Listed prints counts in the order of their names.
-func Listed(m map[string]int) string {
-	var b strings.Builder
-	for i, k := range slices.Sorted(maps.Keys(m)) {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		fmt.Fprintf(&b, "%s %d", k, m[k])
-	}
-	return b.String()
 }
 
 // Split parts the counts by a prefix of their names: those that have it, without it, and the others.
@@ -64,6 +66,13 @@ func Split(m map[string]int, prefix string) (with, without map[string]int) {
 		}
 	}
 	return with, without
+}
+
+// Tables prints what many runs met: faults, probes, what else happened, and how often which promise was checked.
+func (t *Totals) Tables() string {
+	faults, rest := Split(t.Counts, "fault ")
+	probes, rest := Split(rest, "probe ")
+	return Table("faults", faults) + Table("probes", probes) + Table("what happened", rest) + Table("checks", t.Checks)
 }
 
 // Range is the seeds from First to Last.
