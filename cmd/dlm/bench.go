@@ -61,7 +61,7 @@ was measured side by side.`,
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.IntVar(&o.Workers, "workers", o.Workers, "operations at the same time")
-	f.IntVar(&o.Sessions, "sessions", o.Sessions, "sessions that the workers share (0 = one for each connection)")
+	f.IntVar(&o.Sessions, "sessions", o.Sessions, "sessions that the workers share (0 = one for each connection,\nor for each worker where they want the same lock)")
 	f.IntVar(&o.Connections, "connections", o.Connections, "connections that the sessions share")
 	f.Float64Var(&o.Rate, "rate", o.Rate, "operations a second to start (0 = as fast as they end)")
 	f.DurationVar(&o.Deadline, "deadline", o.Deadline, "of each operation (0 = none)")

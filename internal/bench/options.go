@@ -21,7 +21,8 @@ type Options struct {
 	Workload string `json:"workload"`
 	// Workers run operations at the same time. 1 .. 100,000.
 	Workers int `json:"workers"`
-	// Sessions are shared by the workers. 0 = one for each connection. At most 1,000,000.
+	// Sessions are shared by the workers. 0 = one for each connection, or for each worker where they want the same lock. At most
+	// 1,000,000.
 	Sessions int `json:"sessions"`
 	// Connections are shared by the sessions. 1 .. 1,000.
 	Connections int `json:"connections"`
@@ -52,6 +53,9 @@ func DefaultOptions() Options {
 func (o Options) withDefaults() Options {
 	if o.Sessions == 0 {
 		o.Sessions = o.Connections
+		if workloadOf(o.Workload).apart {
+			o.Sessions = o.Workers
+		}
 	}
 	return o
 }

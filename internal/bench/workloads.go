@@ -15,6 +15,9 @@ type Workload struct {
 	What string // one operation, in words
 	// once: the operations are numbered and each is done once; the run ends when all are.
 	once bool
+	// apart: the workers want the same lock, so each has a session of its own unless told otherwise: the calls of one session
+	// queue in the library.
+	apart bool
 	// idle: there are no operations; the run only passes time.
 	idle bool
 	// begin is called by each worker before its first operation of a run.
@@ -27,8 +30,8 @@ func Workloads() []Workload { return workloads }
 
 var workloads = []Workload{
 	{Name: "pairs", What: "lock and unlock, each worker a lock of its own", op: pair(ownLock)},
-	{Name: "handoff", What: "lock and unlock, all workers the same lock", op: handoff},
-	{Name: "shared", What: "lock and unlock in shared mode, all workers the same lock", op: pair(oneLock, client.Shared())},
+	{Name: "handoff", What: "lock and unlock, all workers the same lock", apart: true, op: handoff},
+	{Name: "shared", What: "lock and unlock in shared mode, all workers the same lock", apart: true, op: pair(oneLock, client.Shared())},
 	{Name: "reads", What: "a linearizable read of one lock's state", op: read},
 	{Name: "appends", What: "an append under a lock that the worker holds", begin: hold, op: appendOp},
 	{Name: "held", What: "acquire a lock and keep it", once: true, op: keep},
