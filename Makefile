@@ -23,7 +23,7 @@ LEDGER     := sim/LEDGER.tsv
 COMMIT      = $(shell git rev-parse HEAD)$(shell git status --porcelain -- . ':!$(LEDGER)' | grep -q . && echo -dirty)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint proto protocheck sim soak goals bench figures clean
+.PHONY: help build run test lint proto protocheck sim soak simbench goals bench figures clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ goals: build ## show the goals on real processes: packet loss, lock timeout, fen
 
 bench: build ## start a server and measure it with dlm bench: SECONDS=5 RUNS=3
 	@scripts/bench "$(SECONDS)" "$(RUNS)"
+
+simbench: ## measure the simulator: events and simulated seconds a second on one core
+	@$(GO) run ./sim/simbench
 
 figures: ## measure server and client on this machine (benchmarks)
 	$(GO) test ./internal/figures -run '^$$' -bench . -benchtime 5s -timeout 30m
