@@ -59,7 +59,10 @@ type Network struct {
 	conns   map[uint64]*conn // by the server's number
 	byOwn   map[clientConn]*conn
 	next    uint64
+	sent    uint64 // messages
 	Stats   Stats
+	// Observe, if set, is told of every step of every message before anything comes of it. It must not use the network.
+	Observe func(*Passage)
 }
 
 // Stats counts what the network did.
@@ -197,6 +200,7 @@ func (n *Network) send(c *conn, way Way, frame []byte) {
 	l := n.link(c.client, c.server)
 	l.number[way]++
 	n.Stats.Sent++
+	n.sent++
 	h := Hash(n.seed, uint64(c.client), uint64(c.server), uint64(way), l.number[way])
 	f := &n.faults
 	delay := between(Hash(h, saltDelay), f.DelayMin, f.DelayMax)
@@ -204,7 +208,8 @@ func (n *Network) send(c *conn, way Way, frame []byte) {
 		n.Stats.Slow++
 		delay += tail(Hash(h, saltSlowBy), 0, f.SlowMax)
 	}
-	m := message{c: c, way: way, number: l.number[way], frame: bytes.Clone(frame)}
+	m := message{id: n.sent, c: c, way: way, number: l.number[way], frame: bytes.Clone(frame)}
+	n.passing(&m, StepSent, n.sim.Now()+delay)
 	if hit(h, saltLate, f.LatePPM) {
 		n.Stats.Late++
 		n.sim.After(delay+between(Hash(h, saltLateBy), 0, f.LateMax), func() {
@@ -212,21 +217,28 @@ func (n *Network) send(c *conn, way Way, frame []byte) {
 				if l.live != c {
 					n.Stats.Elsewhere++
 				}
-				n.deliver(m.copy(l.live))
+				n.deliver(m.copy(CopyLate, l.live))
+			} else {
+				gone := m.copy(CopyLate, c)
+				n.passing(&gone, StepGone, 0)
 			}
 		})
 	}
 	if hit(h, saltDup, f.DupPPM) {
 		n.Stats.Duplicated++
 		again := delay + between(Hash(h, saltDupBy), 0, 2*f.DelayMax)
-		n.sim.After(again, func() { n.deliver(m.copy(c)) })
+		n.sim.After(again, func() { n.deliver(m.copy(CopySecond, c)) })
 	}
 	if hit(h, saltReset, f.ResetPPM) {
-		n.sim.After(delay, func() { n.Reset(c.client, c.own) })
+		n.sim.After(delay, func() {
+			n.passing(&m, StepReset, 0)
+			n.Reset(c.client, c.own)
+		})
 		return
 	}
 	if hit(h, saltDrop, f.DropPPM) {
 		n.Stats.Dropped++
+		n.passing(&m, StepDropped, n.sim.Now()+delay)
 		return
 	}
 	at := n.sim.Now() + delay
@@ -239,20 +251,23 @@ func (n *Network) send(c *conn, way Way, frame []byte) {
 
 // message is one copy of a frame on its way.
 type message struct {
+	id     uint64 // over all links
+	which  Copy
 	c      *conn
 	way    Way
 	number uint64 // on its link
 	frame  []byte
 }
 
-func (m message) copy(c *conn) message {
-	return message{c: c, way: m.way, number: m.number, frame: bytes.Clone(m.frame)}
+func (m message) copy(which Copy, c *conn) message {
+	return message{id: m.id, which: which, c: c, way: m.way, number: m.number, frame: bytes.Clone(m.frame)}
 }
 
 func (n *Network) deliver(m message) {
 	l := n.link(m.c.client, m.c.server)
 	if l.cut[m.way] {
 		n.Stats.Cut++
+		n.passing(&m, StepCut, 0)
 		return
 	}
 	if l.clogged[m.way] {
@@ -263,6 +278,7 @@ func (n *Network) deliver(m message) {
 	switch {
 	case m.way == ToClient && c.clientOpen, m.way == ToServer && c.serverUp:
 		n.Stats.Delivered++
+		n.passing(&m, StepDelivered, 0)
 		if m.number < c.newest[m.way] {
 			n.Stats.Overtaken++
 		}
@@ -274,7 +290,10 @@ func (n *Network) deliver(m message) {
 		}
 	case m.way == ToServer && c.clientOpen:
 		// What answers on the server's side knows nothing of this connection.
+		n.passing(&m, StepGone, 0)
 		n.endClientLater(c)
+	default:
+		n.passing(&m, StepGone, 0)
 	}
 }
 

@@ -8,12 +8,16 @@ type Sim struct {
 	seq    uint64
 	events []event
 	steps  uint64
+	// Cause is the number of what makes things happen now, for whoever watches: what is in force when an event is
+	// scheduled is in force again when it runs. 0 = nothing. It decides nothing here.
+	Cause uint64
 }
 
 type event struct {
-	at  time.Duration
-	seq uint64
-	run func()
+	at    time.Duration
+	seq   uint64
+	cause uint64
+	run   func()
 }
 
 // NewSim begins at time 0.
@@ -28,7 +32,7 @@ func (s *Sim) Steps() uint64 { return s.steps }
 // At schedules run for time t; the past counts as now.
 func (s *Sim) At(t time.Duration, run func()) {
 	s.seq++
-	s.events = append(s.events, event{at: max(t, s.now), seq: s.seq, run: run})
+	s.events = append(s.events, event{at: max(t, s.now), seq: s.seq, cause: s.Cause, run: run})
 	s.up(len(s.events) - 1)
 }
 
@@ -48,6 +52,7 @@ func (s *Sim) Step() bool {
 	s.down(0)
 	s.now = e.at
 	s.steps++
+	s.Cause = e.cause
 	e.run()
 	return true
 }

@@ -201,3 +201,6 @@ func (n *Node) snapshotDone(index uint64) {
 		n.fail(fmt.Errorf("replica: %w", err))
 	}
 }
+
+// Err is why the task failed, nil if it did not.
+func (r FileResult) Err() error { return r.err }

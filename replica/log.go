@@ -99,3 +99,11 @@ func (n *Node) LogDone(now time.Duration, err error) {
 		n.step(m.GetResponses())
 	}
 }
+
+// Indexes are the first and the last log position that the task writes; 0, 0 = none.
+func (t *LogTask) Indexes() (first, last uint64) {
+	if n := len(t.batch.Entries); n > 0 {
+		return t.batch.Entries[0].GetIndex(), t.batch.Entries[n-1].GetIndex()
+	}
+	return 0, 0
+}

@@ -87,10 +87,14 @@ func (a *actor) open() {
 	now, deadline := a.c.read(), a.deadlineIn(3*time.Second)
 	if a.old != 0 && a.plan.Attach {
 		a.c.w.count("attach")
-		a.c.made(a.eng().AttachSession(now, deadline, a.old, engine.SessionOptions{ConfirmByHand: a.plan.ByHand}), deadline, done)
+		id := a.eng().AttachSession(now, deadline, a.old, engine.SessionOptions{ConfirmByHand: a.plan.ByHand})
+		a.c.w.scribe.calling(a.c, id, a.old, &dlmv1.Request{Op: &dlmv1.Request_Attach{}})
+		a.c.made(id, deadline, done)
 		return
 	}
-	a.c.made(a.eng().OpenSession(now, deadline, engine.SessionOptions{TTL: a.plan.TTL, Label: "actor", ConfirmByHand: a.plan.ByHand}), deadline, done)
+	id := a.eng().OpenSession(now, deadline, engine.SessionOptions{TTL: a.plan.TTL, Label: "actor", ConfirmByHand: a.plan.ByHand})
+	a.c.w.scribe.calling(a.c, id, 0, &dlmv1.Request{Op: &dlmv1.Request_Open{Open: &dlmv1.Open{TtlNanos: uint64(a.plan.TTL)}}})
+	a.c.made(id, deadline, done)
 }
 
 // became: the session is the actor's from now on.
@@ -157,7 +161,9 @@ func (a *actor) takeOver(op *Op) {
 	a.close(func() {})
 	deadline := a.deadlineIn(3 * time.Second)
 	a.opening = true
-	a.c.made(a.eng().AttachSession(a.c.read(), deadline, victim, engine.SessionOptions{ConfirmByHand: a.plan.ByHand}), deadline, func(d engine.Completion) {
+	id := a.eng().AttachSession(a.c.read(), deadline, victim, engine.SessionOptions{ConfirmByHand: a.plan.ByHand})
+	a.c.w.scribe.calling(a.c, id, victim, &dlmv1.Request{Op: &dlmv1.Request_Attach{}})
+	a.c.made(id, deadline, func(d engine.Completion) {
 		a.opening = false
 		defer func() {
 			if op.Async { // it went on to the next operation and found the session not there yet
@@ -186,12 +192,16 @@ func (a *actor) takeOver(op *Op) {
 func (a *actor) close(then func()) {
 	session, deadline := a.session, a.deadlineIn(3*time.Second)
 	a.session = 0
-	a.c.made(a.eng().CloseSession(a.c.read(), deadline, session), deadline, func(engine.Completion) { then() })
+	id := a.eng().CloseSession(a.c.read(), deadline, session)
+	a.c.w.scribe.calling(a.c, id, session, &dlmv1.Request{Op: &dlmv1.Request_Close{}})
+	a.c.made(id, deadline, func(engine.Completion) { then() })
 }
 
 func (a *actor) do(op *Op, session uint64, req *dlmv1.Request, then func(engine.Completion)) {
 	deadline := a.deadlineIn(op.Deadline)
-	a.c.made(a.eng().Do(a.c.read(), deadline, session, req), deadline, func(d engine.Completion) {
+	id := a.eng().Do(a.c.read(), deadline, session, req)
+	a.c.w.scribe.calling(a.c, id, session, req)
+	a.c.made(id, deadline, func(d engine.Completion) {
 		a.check(session, d.Err)
 		then(d)
 	})
@@ -211,6 +221,7 @@ func (a *actor) lock(op *Op) {
 	}
 	session, deadline := a.session, a.deadlineIn(op.Deadline)
 	id := a.eng().Lock(a.c.read(), deadline, session, req)
+	a.c.w.scribe.calling(a.c, id, session, &dlmv1.Request{Op: &dlmv1.Request_Acquire{Acquire: req}})
 	ended := false
 	a.c.made(id, deadline, func(d engine.Completion) {
 		ended = true
@@ -291,6 +302,7 @@ func (h *hold) under() uint64 {
 func (h *hold) unlock() {
 	a, session, deadline := h.a, h.under(), h.a.deadlineIn(h.op.Deadline)
 	id := a.eng().Unlock(a.c.read(), deadline, session, h.op.Lock, h.token)
+	a.c.w.scribe.calling(a.c, id, session, &dlmv1.Request{Op: &dlmv1.Request_Release{Release: &dlmv1.Release{Lock: h.op.Lock, Token: h.token}}})
 	a.c.made(id, deadline, func(d engine.Completion) {
 		a.check(session, d.Err)
 		a.finished(h.op)
@@ -319,7 +331,9 @@ func (a *actor) query(op *Op) {
 	}
 	deadline := a.deadlineIn(op.Deadline)
 	acked := a.c.w.replies.acked
-	a.c.made(a.eng().Query(a.c.read(), deadline, r), deadline, func(d engine.Completion) {
+	id := a.eng().Query(a.c.read(), deadline, r)
+	a.c.w.scribe.asking(a.c, id, r)
+	a.c.made(id, deadline, func(d engine.Completion) {
 		if d.Read != nil {
 			a.c.w.logCheck.read(a.c.w, r, d.Read, acked)
 			if d.Read.GetReason() == dlmv1.Reason_REASON_DAMAGED {

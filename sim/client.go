@@ -41,6 +41,7 @@ type clientEvent struct {
 	connected    bool
 	disconnected bool
 	run          func()
+	cause        uint64
 }
 
 // call is one open call of an actor.
@@ -70,7 +71,8 @@ func (c *client) start() {
 		QueuedRetry: cfg.QueuedRetry, FrameBytes: cfg.FrameBytes, LargeBytes: cfg.LargeBytes, LargeOutBytes: cfg.LargeOutBytes,
 	}, rng)
 	c.up, c.instances = true, map[uint64]uint64{}
-	c.w.note("client up", uint64(c.id), c.life, 0)
+	c.w.mark("client up", uint64(c.id), c.life, 0)
+	c.w.scribe.up(clientLane(c.id), "the client's process starts")
 	for _, a := range c.actors {
 		a.begin()
 	}
@@ -82,7 +84,8 @@ func (c *client) crash(back time.Duration, silent time.Duration) {
 	if !c.up {
 		return
 	}
-	c.w.note("client down", uint64(c.id), c.life, 0)
+	c.w.mark("client down", uint64(c.id), c.life, 0)
+	c.w.scribe.down(clientLane(c.id), "crash", nil, "the client's process dies without a word")
 	c.w.count("client crash")
 	c.up, c.engine, c.inbox, c.calls, c.timer, c.waking, c.stalled = false, nil, nil, nil, 0, false, 0
 	c.freezeFor, c.frozen = 0, nil
@@ -100,6 +103,7 @@ func (c *client) deliver(e clientEvent) {
 	if !c.up {
 		return
 	}
+	e.cause = c.w.sim.Cause
 	c.inbox = append(c.inbox, e)
 	c.wake(c.rng.Between(0, c.w.gap()))
 }
@@ -142,6 +146,7 @@ func (c *client) work() {
 	c.inbox = nil
 	for _, e := range inbox {
 		now := c.read()
+		c.w.sim.Cause = e.cause
 		switch {
 		case e.connected:
 			c.engine.Connected(now, e.conn)
@@ -199,7 +204,8 @@ func (c *client) perform(eff engine.Effects) bool {
 		c.w.net.SendToServer(c.id, o.Conn, b)
 	}
 	for _, e := range eff.Events {
-		c.w.note("event", uint64(c.id), uint64(e.Kind), e.Token)
+		c.w.mark("event", uint64(c.id), uint64(e.Kind), e.Token)
+		c.w.scribe.told(c, &e)
 	}
 	for _, d := range eff.Done {
 		c.complete(d)
@@ -210,7 +216,8 @@ func (c *client) perform(eff engine.Effects) bool {
 // freeze lets the process stand still when it has decided what to send and before it sends: what it believed by then may
 // be long over when its frames leave.
 func (c *client) freeze(eff engine.Effects) {
-	c.w.note("frozen before sending", uint64(c.id), uint64(c.freezeFor), 0)
+	c.w.mark("frozen before sending", uint64(c.id), uint64(c.freezeFor), 0)
+	c.w.scribe.freeze(clientLane(c.id), c.freezeFor, "stands still, between its decision to send and the sending")
 	c.stalled = max(c.stalled, c.w.sim.Now()+c.freezeFor)
 	c.freezeFor, c.frozen = 0, &eff
 	c.wake(0)

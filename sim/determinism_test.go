@@ -2,7 +2,6 @@ package sim_test
 
 import (
 	"context"
-	"io"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -35,10 +34,10 @@ func TestDeterminism(t *testing.T) {
 		t.Errorf("%d seeds have only %d different traces: the hash leaves things out", len(here), len(distinct))
 	}
 
-	t.Run("again in this process, traced", func(t *testing.T) {
+	t.Run("again in this process, recorded", func(t *testing.T) {
 		compare(t, here, func(got func(run.Result)) error {
 			for seed := sameSeeds.Last; seed >= sameSeeds.First; seed-- { // in another order: runs leave nothing behind
-				got(run.Run(sim.Expand(seed), io.Discard))
+				got(run.Run(sim.Expand(seed), sim.NewRecorder()))
 			}
 			return nil
 		})

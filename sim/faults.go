@@ -11,8 +11,9 @@ func (w *World) strike(f *Fault) {
 	if w.healed {
 		return
 	}
-	w.note("fault: "+string(f.Kind), uint64(f.Client+1), uint64(f.For), b2u(f.Power))
+	w.mark("fault: "+string(f.Kind), uint64(f.Client+1), uint64(f.For), b2u(f.Power))
 	w.count("fault " + string(f.Kind))
+	w.scribe.fault(f)
 	s := w.server
 	var c *client
 	if f.Client >= 0 && f.Client < len(w.clients) {
@@ -28,6 +29,7 @@ func (w *World) strike(f *Fault) {
 		s.diskCrash = f
 	case FaultServerStall:
 		s.stalled = max(s.stalled, w.sim.Now()+f.For)
+		w.scribe.freeze(serverLane, f.For, "stands still")
 	case FaultRate:
 		w.setRate(f)
 	default:
@@ -44,6 +46,7 @@ func (w *World) strike(f *Fault) {
 			c.freezeFor = f.For
 		} else {
 			c.stalled = max(c.stalled, w.sim.Now()+f.For)
+			w.scribe.freeze(clientLane(c.id), f.For, "stands still")
 		}
 	case FaultCut, FaultIsolate:
 		w.cut(f)
@@ -83,7 +86,7 @@ func (w *World) cut(f *Fault) {
 	set := func(cut bool) {
 		for c := first; c <= last; c++ {
 			for _, way := range ways {
-				w.net.Cut(c, 0, way, cut)
+				w.cutLink(c, way, cut)
 			}
 		}
 	}
@@ -118,19 +121,26 @@ func (w *World) clog(f *Fault) {
 	})
 }
 
+// cutLink cuts or mends one way of a client's link.
+func (w *World) cutLink(client int, way netsim.Way, cut bool) {
+	w.scribe.link(client, way, cut)
+	w.net.Cut(client, 0, way, cut)
+}
+
 // heal ends all faults and requires that everything comes to rest: every call ends (L1), every lock comes free (G8), and
 // what was acknowledged is there after one more power cut (G5).
 func (w *World) heal() {
 	if w.failure != nil {
 		return
 	}
-	w.note("heal", 0, 0, 0)
+	w.mark("heal", 0, 0, 0)
+	w.scribe.heal()
 	w.healed = true
 	cfg := w.plan.Config.Net
 	w.net.SetFaults(netsim.Faults{DelayMin: cfg.DelayMin, DelayMax: cfg.DelayMax, InOrder: true})
 	for i, c := range w.clients {
 		for _, way := range []netsim.Way{netsim.ToServer, netsim.ToClient} {
-			w.net.Cut(i, 0, way, false)
+			w.cutLink(i, way, false)
 			w.net.Clog(i, 0, way, false)
 		}
 		c.freezeFor = 0

@@ -85,7 +85,7 @@ func (w *World) lastCheck() {
 	w.logCheck.remember(s.node)
 	applied := s.node.Applied()
 	w.checkFiles()
-	s.end(true)
+	s.end(true, nil)
 	s.start(nil)
 	if w.failure != nil {
 		return

@@ -4,19 +4,21 @@ package sim
 
 // ClientConnected implements netsim.Handler.
 func (w *World) ClientConnected(client int, conn uint64) {
-	w.note("connected", uint64(client), conn, 0)
+	w.mark("connected", uint64(client), conn, 0)
+	w.scribe.connection(client, conn, true)
 	w.clients[client].deliver(clientEvent{conn: conn, connected: true})
 }
 
 // ClientDisconnected implements netsim.Handler.
 func (w *World) ClientDisconnected(client int, conn uint64) {
-	w.note("disconnected", uint64(client), conn, 0)
+	w.mark("disconnected", uint64(client), conn, 0)
+	w.scribe.connection(client, conn, false)
 	w.clients[client].deliver(clientEvent{conn: conn, disconnected: true})
 }
 
 // ClientReceive implements netsim.Handler.
 func (w *World) ClientReceive(client int, conn uint64, frame []byte) {
-	w.note("arrives at client", uint64(client), conn, uint64(len(frame)))
+	w.mark("arrives at client", uint64(client), conn, uint64(len(frame)))
 	w.clients[client].deliver(clientEvent{conn: conn, frame: frame})
 }
 
@@ -37,7 +39,7 @@ func (w *World) ServerDisconnected(_ int, conn uint64) {
 
 // ServerReceive implements netsim.Handler.
 func (w *World) ServerReceive(_ int, conn uint64, frame []byte) {
-	w.note("arrives at server", conn, uint64(len(frame)), 0)
+	w.mark("arrives at server", conn, uint64(len(frame)), 0)
 	if w.server.up {
 		w.server.deliver(serverEvent{conn: conn, frame: frame})
 	}

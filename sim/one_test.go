@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"testing"
 
@@ -55,9 +54,11 @@ func traced(p sim.Plan, file string) (run.Result, error) {
 	if err != nil {
 		return run.Result{}, err
 	}
+	rec := sim.NewRecorder()
+	r := run.Run(p, rec)
 	b := bufio.NewWriterSize(f, 1<<20)
-	r := run.Run(p, io.Writer(b))
-	return r, errors.Join(b.Flush(), f.Close())
+	err = sim.WriteText(b, rec.Events())
+	return r, errors.Join(err, b.Flush(), f.Close())
 }
 
 // fail reports a failure of a plan: the line that repeats it comes first. runs is what may be spent on making it small,

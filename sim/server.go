@@ -57,6 +57,7 @@ type serverEvent struct {
 	logErr     error
 	fileDone   bool
 	fileRes    replica.FileResult
+	cause      uint64
 }
 
 func newServer(w *World) *server {
@@ -116,7 +117,8 @@ func (s *server) start(again *Fault) {
 	}
 	s.store, s.up = store, true
 	s.restarts++
-	s.w.note("server up", s.life, rec.Snapshot.Index, uint64(len(rec.Entries)))
+	s.w.mark("server up", s.life, rec.Snapshot.Index, uint64(len(rec.Entries)))
+	s.w.scribe.up(serverLane, "the server starts from the snapshot at position %d and %d entries after it", rec.Snapshot.Index, len(rec.Entries))
 	if again != nil {
 		// What is left of the budget strikes later: as soon as the first task meets it.
 		s.w.count("recovery under a budget")
@@ -145,7 +147,7 @@ func (s *server) crash(f *Fault) {
 		s.w.count("crash in a log task")
 		s.w.disks.crashed("a log task")
 	}
-	s.end(f.Power)
+	s.end(f.Power, f)
 	again := f
 	if !f.Again {
 		again = nil
@@ -153,8 +155,12 @@ func (s *server) crash(f *Fault) {
 	s.restartAfter(again)
 }
 
-func (s *server) end(power bool) {
-	s.w.note("server down", s.life, b2u(power), 0)
+var downNames = map[bool]string{false: "crash", true: "power cut"}
+
+// end is the end of the process; why may be nil.
+func (s *server) end(power bool, why *Fault) {
+	s.w.mark("server down", s.life, b2u(power), 0)
+	s.w.scribe.down(serverLane, downNames[power], why, "the server is down: "+downNames[power])
 	s.up, s.node, s.store, s.inbox, s.log, s.file, s.timer = false, nil, nil, nil, nil, nil, 0
 	s.waking, s.stalled, s.crashAt = false, 0, nil
 	s.life++
@@ -190,6 +196,7 @@ func (s *server) restartAfter(again *Fault) {
 
 // deliver hands an event to the process, which looks at it (and at its clock) a little later.
 func (s *server) deliver(e serverEvent) {
+	e.cause = s.w.sim.Cause
 	s.inbox = append(s.inbox, e)
 	s.wake(s.rng.Between(0, s.w.gap()))
 }
@@ -224,6 +231,7 @@ func (s *server) work() {
 	s.inbox = nil
 	for _, e := range inbox {
 		now := s.read()
+		s.w.sim.Cause = e.cause
 		switch {
 		case e.connect:
 			s.node.Connect(now, e.conn)
@@ -239,6 +247,7 @@ func (s *server) work() {
 				s.w.fail("sim", "a frame does not decode: %v", err)
 				return
 			}
+			s.w.scribe.received(&f)
 			s.node.Receive(now, e.conn, &f)
 		}
 	}
@@ -286,7 +295,7 @@ func (s *server) stopped(err error) {
 	}
 	s.w.count("stopped by the disk")
 	s.w.logCheck.remember(s.node)
-	s.end(s.rng.Chance(500_000))
+	s.end(s.rng.Chance(500_000), nil)
 	s.restartAfter(nil)
 }
 
@@ -302,6 +311,7 @@ func (s *server) diskTime() time.Duration {
 func (s *server) startLog(t *replica.LogTask) {
 	s.log = t
 	life, d := s.life, s.diskTime()
+	task := s.w.scribe.diskTask("log", d, t)
 	if s.diskCrash != nil && s.diskCrash.Way == 0 {
 		s.maybeDiskCrash(d)
 	}
@@ -311,6 +321,7 @@ func (s *server) startLog(t *replica.LogTask) {
 		}
 		s.log = nil
 		err := t.Run(s.store)
+		s.w.scribe.diskDone(task, "log", err)
 		if err == nil && s.crashHere(PointSynced) {
 			return
 		}
@@ -321,13 +332,16 @@ func (s *server) startLog(t *replica.LogTask) {
 func (s *server) startFile(t *replica.FileTask) {
 	s.file = t
 	life, d := s.life, s.diskTime()
+	task := s.w.scribe.diskTask("files", d, nil)
 	s.maybeDiskCrash(d)
 	s.w.sim.After(d, func() {
 		if s.life != life {
 			return
 		}
 		s.file = nil
-		s.deliver(serverEvent{fileDone: true, fileRes: t.Run(s.store)})
+		res := t.Run(s.store)
+		s.w.scribe.diskDone(task, "files", res.Err())
+		s.deliver(serverEvent{fileDone: true, fileRes: res})
 	})
 }
 

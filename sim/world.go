@@ -39,20 +39,23 @@ type World struct {
 	healed   bool
 	failure  *Failure
 	hash     digest
-	trace    io.Writer
+	scribe   *scribe
 	counts   map[string]int
 	checks   map[string]int
 	sessions []uint64 // that an actor has opened
 	tokens   []uint64 // that an actor was told
 }
 
-// New makes the world of a plan. trace may be nil; otherwise every event is written to it as a line.
-func New(p Plan, trace io.Writer) *World {
+// New makes the world of a plan. rec may be nil; otherwise it gets what happens.
+func New(p Plan, rec *Recorder) *World {
 	w := &World{
-		plan: p, sim: netsim.NewSim(), raft: netsim.NewRNG(p.Seed, streamRaft), hash: newDigest(), trace: trace,
+		plan: p, sim: netsim.NewSim(), raft: netsim.NewRNG(p.Seed, streamRaft), hash: newDigest(),
 		counts: map[string]int{}, checks: map[string]int{},
 	}
 	w.net = netsim.NewNetwork(w.sim, netsim.Hash(p.Seed, streamNet), p.Config.Net, w)
+	if w.scribe = newScribe(w, rec); w.scribe != nil {
+		w.net.Observe = w.scribe.passage
+	}
 	w.logCheck = newLogChecker(w, p.Config.RateBound())
 	w.replies = newReplyChecker(w, w.logCheck)
 	w.leases = &leaseWatch{leaseChecker: leaseChecker{w: w}, world: w}
@@ -126,6 +129,7 @@ func (w *World) runUntil(end time.Duration, done func() bool) bool {
 			return false
 		}
 		w.sim.Step()
+		w.scribe.look()
 		w.leases.look()
 	}
 	return false
@@ -134,25 +138,29 @@ func (w *World) runUntil(end time.Duration, done func() bool) bool {
 func (w *World) fail(number, format string, args ...any) {
 	if w.failure == nil {
 		w.failure = &Failure{Number: number, Text: fmt.Sprintf(format, args...), At: w.sim.Now()}
-		w.logf("FAILURE %v", w.failure)
+		w.scribe.violation(w.failure)
 	}
 }
 
 func (w *World) checked(number string) { w.checks[number]++ }
 func (w *World) count(what string)     { w.counts[what]++ }
 
-// note adds an event to the trace and its hash.
-func (w *World) note(what string, a, b, c uint64) {
+// mark adds to the hash of the run what a Recorder gets an event of its own for.
+func (w *World) mark(what string, a, b, c uint64) {
 	w.hash.num(uint64(w.sim.Now()), a, b, c)
 	w.hash.text(what)
-	if w.trace != nil {
-		w.logf("%s %d %d %x", what, a, b, c)
-	}
 }
 
+// note is mark for what has no event of its own.
+func (w *World) note(what string, a, b, c uint64) {
+	w.mark(what, a, b, c)
+	w.logf("%s %d %d %d", what, a, b, c)
+}
+
+// logf records something that has no kind of its own and that the hash need not cover.
 func (w *World) logf(format string, args ...any) {
-	if w.trace != nil {
-		fmt.Fprintf(w.trace, "%14.6f  %s\n", w.sim.Now().Seconds(), fmt.Sprintf(format, args...))
+	if w.scribe != nil {
+		w.scribe.add(Event{Kind: KindNote, Client: -1, Text: fmt.Sprintf(format, args...)})
 	}
 }
 
@@ -165,18 +173,8 @@ func (w *World) gap() time.Duration {
 
 // observe is replica.Config.Observe.
 func (w *World) observe(index, stamp uint64, reqs []*dlmv1.Request, out core.Output) {
-	w.note("entry", index, stamp, hashEntry(stamp, reqs, out))
-	if w.trace != nil {
-		for _, r := range reqs {
-			w.logf("    %v", r)
-		}
-		for _, a := range out.Answers {
-			w.logf("    -> %v", a)
-		}
-		for _, n := range out.Notices {
-			w.logf("    .. %v", n)
-		}
-	}
+	w.mark("entry", index, stamp, hashEntry(stamp, reqs, out))
+	w.scribe.entry(index, stamp, reqs, out)
 	w.logCheck.entry(w.sim.Now(), index, stamp, reqs, out, func(session, sequence uint64) time.Duration {
 		return w.replies.sent[[2]uint64{session, sequence}]
 	})
@@ -186,6 +184,9 @@ func (w *World) observe(index, stamp uint64, reqs []*dlmv1.Request, out core.Out
 func (w *World) afterServerStep() {
 	n := w.server.node
 	applied := n.Applied()
+	if n.Leading() {
+		w.scribe.restored(applied)
+	}
 	if applied == w.server.lastApplied {
 		return
 	}
@@ -201,29 +202,25 @@ func (w *World) afterServerStep() {
 
 // sent sees every frame that a client sends, delivered every one that a client looks at.
 func (w *World) sent(c *client, f *dlmv1.ClientFrame) {
-	w.note("client sends", uint64(c.id), uint64(len(f.GetRequests())), hashClientFrame(f))
+	w.mark("client sends", uint64(c.id), uint64(len(f.GetRequests())), hashClientFrame(f))
 	for _, r := range f.GetRequests() {
-		w.logf("    c%d: %v", c.id, r)
 		w.replies.request(w.sim.Now(), r)
 	}
 }
 
 func (w *World) delivered(c *client, f *dlmv1.ServerFrame) {
-	w.note("client gets", uint64(c.id), uint64(len(f.GetAnswers())), hashServerFrame(f))
+	w.mark("client gets", uint64(c.id), uint64(len(f.GetAnswers())), hashServerFrame(f))
+	w.scribe.took(c, f)
 	for _, a := range f.GetAnswers() {
-		w.logf("    c%d: %v", c.id, a)
 		w.replies.answer(a)
-	}
-	for _, n := range f.GetNotices() {
-		w.logf("    c%d: %v", c.id, n)
 	}
 }
 
 // completed sees the end of every call: L1, by its deadline.
 func (w *World) completed(c *client, k *call, d engine.Completion) {
 	w.checked("L1")
-	w.note("call ends", uint64(c.id), uint64(d.Call), b2u(d.Err == nil))
-	w.logf("    c%d: %v %v", c.id, d.Answer, d.Err)
+	w.mark("call ends", uint64(c.id), uint64(d.Call), b2u(d.Err == nil))
+	w.scribe.returned(c, d)
 	late := c.read() - k.deadline
 	if k.deadline > 0 && late > 2*w.plan.Config.GapMax+time.Millisecond && w.sim.Now() > c.stalled+time.Second {
 		w.fail("L1", "client %d: a call ends %v after its deadline", c.id, late)
@@ -291,6 +288,7 @@ type leaseWatch struct {
 
 func (l *leaseWatch) claim(c *client, session uint64, lock string, token uint64, shared bool) {
 	l.world.tokens = append(l.world.tokens, token)
+	l.world.scribe.claims(c, session, lock, token, shared)
 	l.add(&claim{
 		client: c.id, life: c.life, session: session, instance: c.instances[session], lock: lock, token: token, shared: shared,
 	})

@@ -24,7 +24,7 @@ type Options struct {
 	// Events is how many of the last events are shown. 0 = 40.
 	Events int
 	// Run runs a plan; nil = run.Run. Tests break it on purpose.
-	Run func(p sim.Plan, trace io.Writer) run.Result
+	Run func(p sim.Plan, rec *sim.Recorder) run.Result
 }
 
 // Report writes what a person needs to know of a failure: first the one line that repeats it, then the broken promise in
@@ -42,7 +42,7 @@ func Report(w io.Writer, p sim.Plan, f *sim.Failure, o Options) {
 		p, f = smaller(w, p, f, o)
 	}
 	if f.Number != run.Died { // what ends its process would end this one too
-		fmt.Fprint(w, lastEvents(p, f, o))
+		fmt.Fprint(w, lastEvents(p, o))
 	}
 }
 

@@ -2,7 +2,6 @@ package minimise
 
 import (
 	"bytes"
-	"strings"
 	"testing"
 	"time"
 
@@ -10,7 +9,7 @@ import (
 	"dlm/sim/run"
 )
 
-// brokenChecker is a checker over a real world that is wrong on purpose: it reads the trace and calls G2 broken when a
+// brokenChecker is a checker over a real world that is wrong on purpose: it reads the events and calls G2 broken when a
 // client is frozen, then the power is cut within some seconds of it, and a lock is acquired once the server is back. So the
 // failure needs two faults in an order, and an operation that meets them.
 type brokenChecker struct {
@@ -19,34 +18,27 @@ type brokenChecker struct {
 	failure           *sim.Failure
 }
 
-func (c *brokenChecker) Write(b []byte) (int, error) {
-	for line := range strings.Lines(string(b)) {
-		fields := strings.Fields(line)
-		if len(fields) < 2 || c.failure != nil {
-			continue
-		}
-		at, err := time.ParseDuration(fields[0] + "s")
-		if err != nil {
-			continue
-		}
-		switch what := strings.Join(fields[1:], " "); {
-		case strings.HasPrefix(what, "fault: client-freeze"):
-			c.frozen, c.cut, c.back, c.sincePause = true, false, false, at
-		case c.frozen && strings.HasPrefix(what, "server down") && strings.Fields(what)[3] == "1" && at < c.sincePause+3*time.Second:
-			c.cut = true
-		case c.cut && strings.HasPrefix(what, "server up"):
-			c.back = true
-		case c.back && strings.Contains(what, "acquire:{"):
-			c.failure = &sim.Failure{Number: "G2", Text: "planted", At: at}
-		}
+func (c *brokenChecker) see(e *sim.Event) {
+	switch {
+	case e.Kind == sim.KindFault && e.What == string(sim.FaultClientStall):
+		c.frozen, c.cut, c.back, c.sincePause = true, false, false, e.At
+	case c.frozen && e.Kind == sim.KindDown && e.What == "power cut" && e.At < c.sincePause+3*time.Second:
+		c.cut = true
+	case c.cut && e.Kind == sim.KindUp && e.Lane.Machine == sim.Server:
+		c.back = true
+	case c.back && e.Kind == sim.KindSend && e.What == "acquire" && c.failure == nil:
+		c.failure = &sim.Failure{Number: "G2", Text: "planted", At: e.At}
 	}
-	return len(b), nil
 }
 
 func runBroken(p sim.Plan) *sim.Failure {
-	var c brokenChecker
-	if r := run.Run(p, &c); r.Failure != nil {
+	rec := sim.NewRecorder()
+	if r := run.Run(p, rec); r.Failure != nil {
 		return r.Failure
+	}
+	var c brokenChecker
+	for i := range rec.Events() {
+		c.see(&rec.Events()[i])
 	}
 	return c.failure
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"runtime"
 	"strings"
 	"sync"
@@ -32,11 +31,11 @@ const Panic = "panic"
 
 var turn sync.Mutex // one simulation at a time in a process
 
-// Run runs a plan to its end or to its first failure. trace may be nil; otherwise it gets every event as a line.
-func Run(p sim.Plan, trace io.Writer) Result {
+// Run runs a plan to its end or to its first failure. rec may be nil; otherwise it gets what happens.
+func Run(p sim.Plan, rec *sim.Recorder) Result {
 	turn.Lock()
 	defer turn.Unlock()
-	w, err := build(p, trace)
+	w, err := build(p, rec)
 	if err == nil {
 		before := rand.Reader
 		rand.Reader = w.Entropy()
@@ -54,11 +53,11 @@ func Run(p sim.Plan, trace io.Writer) Result {
 }
 
 // build makes the world; a plan that was changed by hand or by a minimiser may be one that the world cannot be made of.
-func build(p sim.Plan, trace io.Writer) (w *sim.World, err error) {
+func build(p sim.Plan, rec *sim.Recorder) (w *sim.World, err error) {
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
-	err = guard(nil, func() error { w = sim.New(p, trace); return nil })
+	err = guard(nil, func() error { w = sim.New(p, rec); return nil })
 	return w, err
 }
 

@@ -103,6 +103,14 @@ func (d *Disk) Flip(name string, bit int64) error {
 	return nil
 }
 
+// Names are the files of a directory, sorted, as everybody sees them. It is for whoever watches, and disturbs no fault.
+func (d *Disk) Names(dir string) []string {
+	if r := d.dirs[path.Clean(dir)]; r != nil {
+		return sortedKeys(r.names)
+	}
+	return nil
+}
+
 // below draws a number in [0, n). The bias of the remainder does not matter.
 func (d *Disk) below(n int) int { return int(d.rng.Uint64() % uint64(n)) }
 
