@@ -116,6 +116,9 @@ var rules = []rule{
 	{
 		pkg: "dlm/internal/house", why: "this package is a test only",
 	},
+	{
+		pkg: "dlm/internal/mutants", why: "it changes the sources and runs their tests, so it must not be built from them",
+	},
 }
 
 // pureStd is what pure packages may import from the standard library. It is a list of what is allowed, so that a package
