@@ -7,6 +7,7 @@ DATA       ?= ./data
 LISTEN     ?= 127.0.0.1:50051
 ADMIN      ?= 127.0.0.1:50052
 SEEDS      ?= 1-200
+RUN        ?=
 SECONDS    ?= 5
 RUNS       ?= 3
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -23,7 +24,7 @@ LEDGER     := sim/LEDGER.tsv
 COMMIT      = $(shell git rev-parse HEAD)$(shell git status --porcelain -- . ':!$(LEDGER)' | grep -q . && echo -dirty)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint proto protocheck sim soak simbench goals bench figures clean
+.PHONY: help build run test lint proto protocheck sim soak simbench mutants mutantslice goals bench figures clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,7 +35,7 @@ build: ## build bin/server, bin/dlm and bin/test_goalN (static)
 run: build ## build and start the server: DATA=./data LISTEN=127.0.0.1:50051 ADMIN=127.0.0.1:50052
 	exec ./bin/server --data '$(DATA)' --listen '$(LISTEN)' --admin '$(ADMIN)'
 
-test: lint protocheck $(TOOLS)/testsum ## lint, protocheck and all tests (-race where goroutines are)
+test: lint protocheck mutantslice $(TOOLS)/testsum ## lint, protocheck, five mutants and all tests (-race where goroutines are)
 	@GO='$(GO)' scripts/test '$(TOOLS)/testsum'
 
 lint: $(TOOLS)/gofumpt $(TOOLS)/staticcheck ## go vet, gofumpt, staticcheck
@@ -61,6 +62,17 @@ soak: bin/simsoak ## the same for long ranges, recorded in sim/LEDGER.tsv; stop 
 .PHONY: bin/simsoak
 bin/simsoak:
 	@$(GO) build $(SIMFLAGS) -o $@ ./sim/soak
+
+mutants: $(TOOLS)/mutants ## break the code on purpose, bug by bug, and require that each is noticed: RUN=regexp
+	@$< -go='$(GO)' -run='$(RUN)'
+
+# A few of them at each commit, other ones each time.
+mutantslice: $(TOOLS)/mutants
+	@$< -go='$(GO)' -slice=5
+
+.PHONY: $(TOOLS)/mutants
+$(TOOLS)/mutants:
+	@$(GO) build $(SIMFLAGS) -o $@ ./internal/mutants
 
 goals: build ## show the goals on real processes: packet loss, lock timeout, fencing
 	@scripts/goals

@@ -16,11 +16,11 @@ import (
 // workshop builds and runs test binaries. The sources are changed by an overlay in a temporary directory: the work tree is
 // read and never written.
 type workshop struct {
-	goTool string
-	root   string // of the module
-	dir    string // temporary
-	seeds  string // A-B
-	limit  time.Duration
+	goTool   string
+	root     string // of the module
+	dir      string // temporary
+	from, to uint64 // seeds
+	limit    time.Duration
 }
 
 // overlay writes the changed files of a mutant and the map that `go build -overlay` wants; nil: no change.
@@ -52,7 +52,7 @@ func (w *workshop) overlay(m *mutant, dir string) (string, error) {
 	return path, os.WriteFile(path, b, 0o644)
 }
 
-// build makes the test binary of a package as the mutant changes it; nil: as it is.
+// build makes the test binary of a package, or the simulator, as the mutant changes it; nil: as it is.
 func (w *workshop) build(ctx context.Context, m *mutant, pkg string) (string, error) {
 	dir, err := os.MkdirTemp(w.dir, "")
 	if err != nil {
@@ -62,8 +62,13 @@ func (w *workshop) build(ctx context.Context, m *mutant, pkg string) (string, er
 	if err != nil {
 		return "", err
 	}
-	binary := filepath.Join(dir, "test")
-	cmd := exec.CommandContext(ctx, w.goTool, "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", overlay, "-o", binary, pkg)
+	binary := filepath.Join(dir, "program")
+	args := []string{"test", "-c", "-vet=off"}
+	if pkg == simulator {
+		args = []string{"build", "-buildvcs=false"}
+	}
+	args = append(args, "-ldflags=-s -w", "-overlay", overlay, "-o", binary, pkg)
+	cmd := exec.CommandContext(ctx, w.goTool, args...)
 	cmd.Dir = w.root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("does not compile: %w\n%s", err, out)
@@ -91,40 +96,65 @@ func (w *workshop) run(ctx context.Context, binary, pkg string, args ...string) 
 	return b.String(), err == nil, err
 }
 
-// death is how the simulator noticed a mutant: package sim's runMutant prints one for each seed that fails.
+// simulator is the program that runs seeds: package sim/run makes one that is started with serve in its environment read
+// seeds from its input, and write what came of each as a line of JSON.
+const (
+	simulator = "./sim/soak"
+	serve     = "DLM_SIM_SERVE=1"
+)
+
+// death is how the simulator noticed a mutant.
 type death struct {
-	Seed   uint64
-	Number string
-	Text   string
+	Seed    uint64
+	Failure *struct{ Number, Text string }
 }
 
 // simulate runs the seeds until the first one fails, or all of them.
 func (w *workshop) simulate(ctx context.Context, binary string, all bool) ([]death, error) {
-	mode := "first"
-	if all {
-		mode = "all"
-	}
-	out, passed, err := w.run(ctx, binary, "./sim", "-seeds="+w.seeds, "-mutant="+mode)
+	ctx, cancel := context.WithTimeout(ctx, w.limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary)
+	cmd.Dir = w.root
+	cmd.Env = append(os.Environ(), serve)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
 	}
-	var deaths []death
-	ended := false
-	for line := range strings.Lines(out) {
-		if rest, ok := strings.CutPrefix(line, "mutant: "); ok {
-			var d death
-			if err := json.Unmarshal([]byte(rest), &d); err != nil {
-				return nil, fmt.Errorf("runMutant printed %q: %w", line, err)
-			}
-			deaths = append(deaths, d)
-		}
-		ended = ended || strings.HasPrefix(line, "mutant ended")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
 	}
-	switch {
-	case !ended:
-		return nil, fmt.Errorf("the simulator's process broke off:\n%s", tail(out, 20))
-	case passed != (len(deaths) == 0):
-		return nil, fmt.Errorf("the simulator says one thing and its exit code another:\n%s", tail(out, 20))
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		_ = in.Close()
+		cancel()
+		_ = cmd.Wait()
+	}()
+	var deaths []death
+	results := json.NewDecoder(out)
+	for seed := w.from; seed <= w.to; seed++ {
+		d := death{}
+		_, err := fmt.Fprintln(in, seed)
+		if err == nil {
+			err = results.Decode(&d)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return deaths, fmt.Errorf("seed %d does not end: %w", seed, ctx.Err())
+		case err != nil:
+			return deaths, fmt.Errorf("seed %d: the simulator's process gives no result: %w\n%s", seed, err, tail(said.String(), 20))
+		case d.Seed != seed:
+			return deaths, fmt.Errorf("asked for seed %d, got a result of seed %d", seed, d.Seed)
+		case d.Failure == nil:
+			continue
+		}
+		if deaths = append(deaths, d); !all {
+			break
+		}
 	}
 	return deaths, nil
 }
@@ -133,7 +163,7 @@ func (w *workshop) simulate(ctx context.Context, binary string, all bool) ([]dea
 func (w *workshop) try(ctx context.Context, binary string, t *selfTest) (out string, passed bool, err error) {
 	args := []string{"-test.run=^" + t.name + "$", "-test.timeout=0", "-test.v"}
 	if t.pkg == "./sim" {
-		args = append(args, "-seeds="+w.seeds)
+		args = append(args, fmt.Sprintf("-seeds=%d-%d", w.from, w.to), "-minimise=0")
 	}
 	out, passed, err = w.run(ctx, binary, t.pkg, args...)
 	if err == nil && !strings.Contains(out, "=== RUN   "+t.name+"\n") {

@@ -22,11 +22,12 @@ type result struct {
 	took   time.Duration
 }
 
-func (r *result) verdict() string {
+// outcome is the killer, or what went wrong.
+func (r *result) outcome() string {
 	if r.wrong != "" {
 		return r.wrong
 	}
-	return "killed"
+	return r.killer
 }
 
 // hunt tries all mutants and prints progress and a table. False: one was not killed as its header says.
@@ -51,7 +52,7 @@ func hunt(ctx context.Context, out io.Writer, w *workshop, mutants []mutant, wor
 				mu.Lock()
 				results[i] = r
 				done++
-				fmt.Fprintf(out, "[%*d/%d] %-34s %s (%.1f s)\n", len(fmt.Sprint(len(mutants))), done, len(mutants), r.name, r.line(), r.took.Seconds())
+				fmt.Fprintf(out, "[%*d/%d] %s: %s (%.1f s)\n", len(fmt.Sprint(len(mutants))), done, len(mutants), r.name, r.line(), r.took.Seconds())
 				if r.detail != "" {
 					fmt.Fprintf(out, "%s\n", indent(r.detail))
 				}
@@ -79,8 +80,8 @@ func control(ctx context.Context, w *workshop, mutants []mutant) error {
 	for i := range mutants {
 		if t := mutants[i].test; t != nil {
 			tests[t.pkg] = append(tests[t.pkg], t)
-		} else if tests["./sim"] == nil {
-			tests["./sim"] = []*selfTest{}
+		} else {
+			tests[simulator] = nil
 		}
 	}
 	for _, pkg := range slices.Sorted(maps.Keys(tests)) {
@@ -98,11 +99,11 @@ func control(ctx context.Context, w *workshop, mutants []mutant) error {
 				return fmt.Errorf("%s %s fails: %v\n%s", t.pkg, t.name, err, tail(out, 20))
 			}
 		}
-		if pkg == "./sim" {
+		if pkg == simulator {
 			if deaths, err := w.simulate(ctx, binary, false); err != nil {
 				return err
 			} else if len(deaths) > 0 {
-				return fmt.Errorf("seed %d breaks %s: %s", deaths[0].Seed, deaths[0].Number, deaths[0].Text)
+				return fmt.Errorf("seed %d breaks %s: %s", deaths[0].Seed, deaths[0].Failure.Number, deaths[0].Failure.Text)
 			}
 		}
 	}
@@ -114,7 +115,7 @@ func (w *workshop) hunt(ctx context.Context, m *mutant, all bool) (r result) {
 	began := time.Now()
 	r.mutant = m
 	defer func() { r.took = time.Since(began) }()
-	pkg := "./sim"
+	pkg := simulator
 	if m.test != nil && !all {
 		pkg = m.test.pkg
 	}
@@ -135,10 +136,10 @@ func (w *workshop) hunt(ctx context.Context, m *mutant, all bool) (r result) {
 	case len(deaths) == 0:
 		r.wrong = "SURVIVED"
 	default:
-		r.killer, r.seed = deaths[0].Number, deaths[0].Seed
+		r.killer, r.seed = deaths[0].Failure.Number, deaths[0].Seed
 		if !slices.Contains(m.numbers, r.killer) {
 			r.wrong = fmt.Sprintf("killed by %s instead of %s", r.killer, m.killers())
-			r.detail = deaths[0].Text
+			r.detail = deaths[0].Failure.Text
 		}
 		if all {
 			r.detail = census(deaths)
@@ -184,13 +185,14 @@ func (r *result) line() string {
 func census(deaths []death) string {
 	count, example := map[string]int{}, map[string]death{}
 	for _, d := range deaths {
-		if count[d.Number]++; count[d.Number] == 1 {
-			example[d.Number] = d
+		number := d.Failure.Number
+		if count[number]++; count[number] == 1 {
+			example[number] = d
 		}
 	}
 	var b strings.Builder
 	for _, number := range slices.Sorted(maps.Keys(count)) {
-		text, _, _ := strings.Cut(example[number].Text, "\n")
+		text, _, _ := strings.Cut(example[number].Failure.Text, "\n")
 		fmt.Fprintf(&b, "%-5s %4d seeds, first %d: %s\n", number, count[number], example[number].Seed, text)
 	}
 	return strings.TrimSuffix(b.String(), "\n")
@@ -199,19 +201,21 @@ func census(deaths []death) string {
 // table prints all results and the sum; false: not every mutant was killed as it should be.
 func table(out io.Writer, results []result, took time.Duration) bool {
 	killed := 0
-	fmt.Fprintf(out, "\n%-34s %-30s %5s %6s  %s\n", "mutant", "killed by", "seeds", "s", "what it breaks")
+	name, by := len("mutant"), len("killed by")
+	for i := range results {
+		name, by = max(name, len(results[i].name)), max(by, len(results[i].outcome()))
+	}
+	fmt.Fprintf(out, "\n%-*s  %-*s  %5s  %5s  %s\n", name, "mutant", by, "killed by", "seeds", "s", "what it breaks")
 	for i := range results {
 		r := &results[i]
-		killer, seeds := r.killer, "-"
-		if r.wrong != "" {
-			killer = r.verdict()
-		} else {
-			killed++
-		}
+		seeds := "-"
 		if r.seed != 0 {
 			seeds = fmt.Sprint(r.seed)
 		}
-		fmt.Fprintf(out, "%-34s %-30s %5s %6.1f  %s\n", r.name, killer, seeds, r.took.Seconds(), r.what)
+		if r.wrong == "" {
+			killed++
+		}
+		fmt.Fprintf(out, "%-*s  %-*s  %5s  %5.1f  %s\n", name, r.name, by, r.outcome(), seeds, r.took.Seconds(), r.what)
 	}
 	survived, broken := 0, 0
 	for i := range results {

@@ -78,7 +78,10 @@ func mainErr(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	defer os.RemoveAll(tmp)
-	w := &workshop{goTool: *goTool, root: root, dir: tmp, seeds: *seeds, limit: *limit}
+	w := &workshop{goTool: *goTool, root: root, dir: tmp, limit: *limit}
+	if _, err := fmt.Sscanf(*seeds, "%d-%d", &w.from, &w.to); err != nil || w.from < 1 || w.from > w.to {
+		return false, fmt.Errorf("-seeds=%q: want A-B", *seeds)
+	}
 	return hunt(ctx, os.Stdout, w, mutants, *workers, *all)
 }
 

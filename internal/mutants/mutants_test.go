@@ -117,28 +117,36 @@ func TestHunt(t *testing.T) {
 	write("go.mod", "module m\n\ngo 1.26\n")
 	write("m/m.go", "package m\n\nfunc Twice(n int) int {\n	return 2 * n\n}\n\nfunc Unused() int {\n	return 1\n}\n")
 	write("m/m_test.go", "package m\n\nimport \"testing\"\n\nfunc TestTwice(t *testing.T) {\n	if n := Twice(1); n != 2 {\n		t.Fatal(\"not 2 but\", n)\n	}\n}\n")
-	// What package sim's test binary does, for this purpose.
-	write("sim/sim_test.go", `package sim
+	// What sim/soak does, for this purpose.
+	write("sim/soak/main.go", `package main
 
 import (
-	"flag"
 	"fmt"
 	"os"
-	"testing"
 
 	"m/m"
 )
 
-var _ = flag.String("mutant", "", "")
-var _ = flag.String("seeds", "", "")
-
-func TestMain(*testing.M) {
-	flag.Parse()
-	if n := m.Twice(1); n != 2 {
-		fmt.Printf("mutant: {\"Seed\":%d,\"Number\":\"G%d\",\"Text\":\"text\"}\n", n, n)
-		defer os.Exit(1)
+func main() {
+	if os.Getenv("DLM_SIM_SERVE") == "" {
+		panic("not asked to serve")
 	}
-	fmt.Println("mutant ended")
+	for seed := 0; ; {
+		if _, err := fmt.Scan(&seed); err != nil {
+			return
+		}
+		switch n := m.Twice(1); {
+		case n == 8:
+			panic("eight")
+		case n == 9:
+			for n > 0 {
+			}
+		case n != 2 && seed >= n:
+			fmt.Printf("{\"Seed\":%d,\"Failure\":{\"Number\":\"G%d\",\"Text\":\"text\"}}\n", seed, n)
+		default:
+			fmt.Printf("{\"Seed\":%d}\n", seed)
+		}
+	}
 }
 `)
 	patch := func(from, to string) string {
@@ -153,6 +161,8 @@ func TestMain(*testing.M) {
 		"6-no-go":     "What: f\nKilled by: G1\n\n" + patch("1", "undefined"),
 		"7-no-test":   "What: g\nKilled by: test ./m TestNothing\nWhy: x\n\n" + patch("1", "9"),
 		"8-unsaid":    "What: h\nKilled by: test ./m TestTwice\nSays: not 2 but 4\nWhy: x\n\n" + patch("2 * n", "7 * n"),
+		"8b-crashes":  "What: h\nKilled by: G1\n\n" + patch("2 * n", "8 * n"),
+		"8c-hangs":    "What: h\nKilled by: G1\n\n" + patch("2 * n", "9 * n"),
 		"9-survives":  "What: i\nKilled by: test ./m TestTwice\nWhy: x\n\n" + patch("1", "5"),
 	} {
 		write("mutants/"+name+".patch", text)
@@ -162,7 +172,7 @@ func TestMain(*testing.M) {
 		t.Fatal(err)
 	}
 	ctx := context.Background()
-	w := &workshop{goTool: "go", root: root, dir: t.TempDir(), seeds: "1-9", limit: time.Minute}
+	w := &workshop{goTool: "go", root: root, dir: t.TempDir(), from: 1, to: 9, limit: 5 * time.Second}
 	if ok, err := hunt(ctx, &bytes.Buffer{}, w, all, 2, false); ok || err == nil || !strings.Contains(err.Error(), "TestNothing") {
 		t.Fatalf("a test that does not exist is no control: %v, %v", ok, err)
 	}
@@ -175,15 +185,14 @@ func TestMain(*testing.M) {
 	_, table, _ := strings.Cut(out.String(), "what it breaks\n")
 	lines := strings.Split(table, "\n")
 	for i, want := range []string{
-		"killed G3", "killed TestTwice", "SURVIVED", "killed by G6 instead of G1", "BROKEN PATCH", "BROKEN PATCH",
-		"killed, but the test does not say", "SURVIVED",
+		"  G3 ", "TestTwice", "SURVIVED", "killed by G6 instead of G1", "BROKEN PATCH", "BROKEN PATCH",
+		"killed, but the test does not say", "BROKE THE RUN", "BROKE THE RUN", "SURVIVED",
 	} {
-		want = strings.TrimPrefix(want, "killed ")
 		if i >= len(lines) || !strings.Contains(lines[i], want) {
 			t.Errorf("line %d of the table: want %q in\n%s", i+1, want, table)
 		}
 	}
-	if !strings.Contains(table, "\n2 killed, 2 survived, 4 not as their header says") {
+	if !strings.Contains(table, "\n2 killed, 2 survived, 6 not as their header says") {
 		t.Error(table)
 	}
 	if b, err := os.ReadFile(filepath.Join(root, "m/m.go")); err != nil || strings.Contains(string(b), "3 * n") {
