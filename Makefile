@@ -29,7 +29,7 @@ COMMIT      = $(shell git rev-parse HEAD)$(shell git status --porcelain -- . ':!
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## build bin/server, bin/dlm and bin/test_goalN (static)
+build: ## build bin/server, bin/dlm and bin/test_goal1 ... 5 (static)
 	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o bin/ ./cmd/...
 
 run: build ## build and start the server: DATA=./data LISTEN=127.0.0.1:50051 ADMIN=127.0.0.1:50052
@@ -74,7 +74,7 @@ mutantslice: $(TOOLS)/mutants
 $(TOOLS)/mutants:
 	@$(GO) build $(SIMFLAGS) -o $@ ./internal/mutants
 
-goals: build ## show the goals on real processes: packet loss, lock timeout, fencing
+goals: build ## show the five goals on real processes: loss, duplicates, timeout, fencing, crash
 	@scripts/goals
 
 bench: build ## start a server and measure it with dlm bench: SECONDS=5 RUNS=3

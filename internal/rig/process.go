@@ -143,3 +143,13 @@ func (s *Server) Log() string {
 	}
 	return text
 }
+
+// Served reports whether it has ever served.
+func (s *Server) Served() bool {
+	select {
+	case <-s.ready:
+		return true
+	default:
+		return false
+	}
+}

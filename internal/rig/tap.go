@@ -37,8 +37,11 @@ type Tap struct {
 	began   time.Time
 	streams int
 	sent    map[string]*Record
-	order   []*Record
-	stats   TapStats
+	// attached are the keys that an attach was sent with. Its answers are about the present and name the same key as the
+	// open's, so from then on no answer can be told to be the open's.
+	attached map[string]bool
+	order    []*Record
+	stats    TapStats
 }
 
 // TapStats counts what a tap did.
@@ -65,7 +68,9 @@ type Sending struct {
 }
 
 // NewTap makes a tap that lets everything pass.
-func NewTap() *Tap { return &Tap{began: time.Now(), sent: map[string]*Record{}} }
+func NewTap() *Tap {
+	return &Tap{began: time.Now(), sent: map[string]*Record{}, attached: map[string]bool{}}
+}
 
 // Set replaces the hooks; nil ones let pass.
 func (t *Tap) Set(up func(*dlmv1.Request) Fate, down func(*dlmv1.Answer) Fate, hints func() bool) {
@@ -103,8 +108,8 @@ func (t *Tap) Records() []Record {
 	return out
 }
 
-// identity tells requests apart as the service does. An attach that names another instance to replace is another request.
-func identity(r *dlmv1.Request) string {
+// Identity tells requests apart as the service does. An attach that names another instance to replace is another request.
+func Identity(r *dlmv1.Request) string {
 	switch op := r.GetOp().(type) {
 	case *dlmv1.Request_Open:
 		return fmt.Sprintf("open %x", op.Open.GetKey())
@@ -194,7 +199,7 @@ func (t *Tap) outgoing(s *tapped, f *dlmv1.ClientFrame) []*dlmv1.ClientFrame {
 }
 
 func (t *Tap) departs(s *tapped, r *dlmv1.Request) Fate {
-	id := identity(r)
+	id := Identity(r)
 	rec := t.sent[id]
 	if rec == nil {
 		rec = &Record{ID: id, Request: r}
@@ -202,6 +207,9 @@ func (t *Tap) departs(s *tapped, r *dlmv1.Request) Fate {
 		t.order = append(t.order, rec)
 	} else {
 		t.stats.Retries++
+	}
+	if a := r.GetAttach(); a != nil {
+		t.attached[string(a.GetKey())] = true
 	}
 	rec.Sendings = append(rec.Sendings, Sending{At: time.Since(t.began), Stream: s.number})
 	t.stats.Requests++
@@ -296,7 +304,7 @@ func (t *Tap) incoming(s *tapped, f *dlmv1.ServerFrame) []*dlmv1.ServerFrame {
 	return out
 }
 
-// arrives records an answer under its request. An open's and an attach's answers name their key.
+// arrives records an answer under its request.
 func (t *Tap) arrives(a *dlmv1.Answer) Fate {
 	t.stats.Answers++
 	if rec := t.recordOf(a); rec != nil {
@@ -316,11 +324,11 @@ func (t *Tap) arrives(a *dlmv1.Answer) Fate {
 }
 
 func (t *Tap) recordOf(a *dlmv1.Answer) *Record {
-	if len(a.GetKey()) == 0 {
+	switch key := a.GetKey(); {
+	case len(key) == 0:
 		return t.sent[fmt.Sprintf("%d/%d", a.GetSession(), a.GetSequence())]
-	}
-	if r := t.sent[fmt.Sprintf("open %x", a.GetKey())]; r != nil && a.GetSequence() == 0 {
-		return r
+	case !t.attached[string(key)]:
+		return t.sent[fmt.Sprintf("open %x", key)]
 	}
 	return nil
 }
