@@ -238,7 +238,11 @@ func (d *diskFaults) judge(x *harm, t *target) {
 // opening is called before a recovery.
 func (d *diskFaults) opening() {
 	for _, h := range d.harm {
-		h.due = h.must && h.Live() && h.Seen() && d.read(h)
+		if h.Live() && !h.Seen() {
+			// Recovery reads it from the page cache, and may copy it elsewhere: also one that dies before it has ended.
+			h.must = false
+		}
+		h.due = h.must && h.Live() && d.read(h)
 	}
 }
 
@@ -281,9 +285,6 @@ func (d *diskFaults) opened() {
 	for _, h := range d.harm {
 		if h.due {
 			d.w.fail("G5", "recovery has not noticed damage to %s at %d", h.File, h.Offset)
-		}
-		if h.Live() && !h.Seen() {
-			h.must = false // recovery read it from the page cache, and may have copied it elsewhere
 		}
 	}
 }
