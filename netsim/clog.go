@@ -10,6 +10,12 @@ func (n *Network) Clog(client, server int, way Way, on bool) {
 	n.release(l, way)
 }
 
+// IsCut says whether a way of the link is cut.
+func (n *Network) IsCut(client, server int) bool {
+	l := n.link(client, server)
+	return l.cut[ToServer] || l.cut[ToClient]
+}
+
 // Break releases the first half of what has piled up on a link, and resets the client's connections over it: the other
 // half never arrives.
 func (n *Network) Break(client, server int) {
@@ -41,7 +47,9 @@ func (n *Network) release(l *link, way Way) {
 	if l.clogged[way] || l.cut[way] || len(l.piled[way]) == 0 {
 		return
 	}
-	n.Stats.Burst = max(n.Stats.Burst, uint64(len(l.piled[way])))
+	if len(l.piled[way]) >= 10 {
+		n.Stats.Bursts++
+	}
 	n.arrive(l.piled[way])
 	l.piled[way] = nil
 }

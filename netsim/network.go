@@ -69,9 +69,9 @@ type Network struct {
 type Stats struct {
 	Sent, Delivered, Dropped, Duplicated, Late, Slow, Resets, Cut, Dials, Refused uint64
 	// Elsewhere: late copies that came over another connection than the first. HalfResets: resets that let a part of what
-	// was on its way arrive. Overtaken: frames that arrived after one that was sent later. Burst: the most that arrived at
-	// once after a clog.
-	Elsewhere, HalfResets, Overtaken, Burst uint64
+	// was on its way arrive. Overtaken: frames that arrived after one that was sent later. Unknown: frames for a process
+	// that knows nothing of their connection. Bursts: releases of a clog by which ten frames or more arrived at once.
+	Elsewhere, HalfResets, Overtaken, Unknown, Bursts uint64
 }
 
 type clientConn struct {
@@ -291,6 +291,7 @@ func (n *Network) deliver(m message) {
 	case m.way == ToServer && c.clientOpen:
 		// What answers on the server's side knows nothing of this connection.
 		n.passing(&m, StepGone, 0)
+		n.Stats.Unknown++
 		n.endClientLater(c)
 	default:
 		n.passing(&m, StepGone, 0)

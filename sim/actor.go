@@ -73,7 +73,7 @@ func (a *actor) open() {
 		a.opening = false
 		if d.Err != nil {
 			a.old = 0
-			a.c.later(a.c.rng.Between(50*time.Millisecond, 500*time.Millisecond), a.step)
+			a.c.later(a.c.rng.Between(50*time.Millisecond, time.Second), a.step)
 			return
 		}
 		a.old = 0

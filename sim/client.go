@@ -206,6 +206,7 @@ func (c *client) perform(eff engine.Effects) bool {
 	for _, e := range eff.Events {
 		c.w.mark("event", uint64(c.id), uint64(e.Kind), e.Token)
 		c.w.scribe.told(c, &e)
+		c.w.probes.event(c, &e)
 	}
 	for _, d := range eff.Done {
 		c.complete(d)
@@ -226,6 +227,7 @@ func (c *client) freeze(eff engine.Effects) {
 func (c *client) thaw() {
 	eff := c.frozen
 	c.frozen = nil
+	c.w.probes.thaws(eff)
 	c.perform(*eff)
 }
 

@@ -36,17 +36,16 @@ func drawFaults(r Chooser, c Config) []Fault {
 	var faults []Fault
 	for i := range faultRates {
 		k := &faultRates[i]
-		share := k.share
-		if k.kind == FaultRate && c.ClocksBeyondRho {
-			share = 1_000_000
-		}
-		if !r.Chance(share) {
+		if !r.Chance(k.shareOf(&c)) {
 			continue
 		}
 		r.Times(1, k.most, func(r Chooser) {
 			f := Fault{
 				At: r.Between(0, c.Faulty), Kind: k.kind, Client: r.IntN(c.Clients),
 				For: r.Tail(10*time.Millisecond, 6*time.Second), Budget: r.IntN(8),
+			}
+			if c.ClocksBeyondRho {
+				f.For = r.Between(500*time.Millisecond, 6*time.Second)
 			}
 			if c.Faulty > longRun { // long enough for a session of the default TTL to expire
 				f.For = r.Tail(10*time.Millisecond, c.Faulty)
@@ -58,6 +57,18 @@ func drawFaults(r Chooser, c Config) []Fault {
 		})
 	}
 	return faults
+}
+
+// shareOf is the share of the seeds of that kind. Clocks beyond rho are of interest together with clients that are out of
+// reach.
+func (k *faultRate) shareOf(c *Config) int {
+	if c.ClocksBeyondRho {
+		switch k.kind {
+		case FaultRate, FaultCut, FaultClientStall:
+			return 1_000_000
+		}
+	}
+	return k.share
 }
 
 func shapeCrash(r Chooser, _ *Config, f *Fault) {
@@ -74,4 +85,10 @@ func shapeRate(r Chooser, c *Config, f *Fault) {
 	f.Client = r.IntN(c.Clients+1) - 1
 	bound := c.RateBound()
 	f.PPM = netsim.Pick(r, 0, bound-1, r.Uint64()%bound)
+	if c.ClocksBeyondRho { // the server's fast, the clients' slow: leases end earlier than their holders think
+		f.At = r.Between(0, 2*time.Second)
+		if f.PPM = 0; f.Client < 0 {
+			f.PPM = bound - 1
+		}
+	}
 }

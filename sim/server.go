@@ -119,6 +119,7 @@ func (s *server) start(again *Fault) {
 	s.restarts++
 	s.w.mark("server up", s.life, rec.Snapshot.Index, uint64(len(rec.Entries)))
 	s.w.scribe.up(serverLane, "the server starts from the snapshot at position %d and %d entries after it", rec.Snapshot.Index, len(rec.Entries))
+	s.w.probes.serverUp(s, rec)
 	if again != nil {
 		// What is left of the budget strikes later: as soon as the first task meets it.
 		s.w.count("recovery under a budget")
@@ -135,6 +136,7 @@ func (s *server) crash(f *Fault) {
 		return
 	}
 	s.w.logCheck.remember(s.node)
+	s.w.probes.serverDies(s)
 	// A task on its way gets some of its operations done.
 	s.disk.StopAfter(f.Budget)
 	if s.file != nil && (s.log == nil || f.Way == 1 || s.rng.Chance(500_000)) {
@@ -248,6 +250,7 @@ func (s *server) work() {
 				return
 			}
 			s.w.scribe.received(&f)
+			s.w.probes.arrived(&f)
 			s.node.Receive(now, e.conn, &f)
 		}
 	}

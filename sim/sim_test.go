@@ -52,4 +52,7 @@ func TestSeeds(t *testing.T) {
 	if missing := total.Unchecked(); len(missing) > 0 && total.Runs >= 20 {
 		t.Errorf("never checked: %v", missing)
 	}
+	for _, low := range total.TooTame() {
+		t.Error(low)
+	}
 }

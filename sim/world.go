@@ -35,6 +35,7 @@ type World struct {
 	logCheck *logChecker
 	replies  *replyChecker
 	leases   *leaseWatch
+	probes   *prober
 
 	healed   bool
 	failure  *Failure
@@ -59,6 +60,7 @@ func New(p Plan, rec *Recorder) *World {
 	w.logCheck = newLogChecker(w, p.Config.RateBound())
 	w.replies = newReplyChecker(w, w.logCheck)
 	w.leases = &leaseWatch{leaseChecker: leaseChecker{w: w}, world: w}
+	w.probes = newProber(w)
 	w.server = newServer(w)
 	w.disks = &diskFaults{w: w}
 	for i := range p.Config.Clients {
@@ -81,7 +83,10 @@ func (w *World) Entropy() io.Reader { return w.raft }
 func (w *World) Hash() uint64 { return uint64(w.hash) }
 
 // Counts are how often what happened, Checks how often which promise was checked.
-func (w *World) Counts() map[string]int { return w.counts }
+func (w *World) Counts() map[string]int {
+	w.probes.counts(w.counts)
+	return w.counts
+}
 
 // Checks are how often which promise was checked.
 func (w *World) Checks() map[string]int { return w.checks }
@@ -178,6 +183,7 @@ func (w *World) observe(index, stamp uint64, reqs []*dlmv1.Request, out core.Out
 	w.logCheck.entry(w.sim.Now(), index, stamp, reqs, out, func(session, sequence uint64) time.Duration {
 		return w.replies.sent[[2]uint64{session, sequence}]
 	})
+	w.probes.entry(index, stamp, reqs, out)
 }
 
 // afterServerStep compares states at some log positions, to be met again after a restart.
@@ -206,6 +212,7 @@ func (w *World) sent(c *client, f *dlmv1.ClientFrame) {
 	for _, r := range f.GetRequests() {
 		w.replies.request(w.sim.Now(), r)
 	}
+	w.probes.sent(c, f)
 }
 
 func (w *World) delivered(c *client, f *dlmv1.ServerFrame) {
@@ -214,6 +221,7 @@ func (w *World) delivered(c *client, f *dlmv1.ServerFrame) {
 	for _, a := range f.GetAnswers() {
 		w.replies.answer(a)
 	}
+	w.probes.delivered(f)
 }
 
 // completed sees the end of every call: L1, by its deadline.
@@ -289,6 +297,7 @@ type leaseWatch struct {
 func (l *leaseWatch) claim(c *client, session uint64, lock string, token uint64, shared bool) {
 	l.world.tokens = append(l.world.tokens, token)
 	l.world.scribe.claims(c, session, lock, token, shared)
+	l.world.probes.claimed[token] = true
 	l.add(&claim{
 		client: c.id, life: c.life, session: session, instance: c.instances[session], lock: lock, token: token, shared: shared,
 	})
@@ -302,6 +311,16 @@ func (l *leaseWatch) look() {
 		// The stated exceptions to G2: revoked at once, or another instance has taken the session over. And clocks that go
 		// at rates which the cluster was not told of.
 		s := l.world.logCheck.session(k.session)
-		return l.world.logCheck.revokedNow[k.token] || s != nil && s.instance > k.instance || l.world.plan.Config.ClocksBeyondRho
+		switch {
+		case l.world.logCheck.revokedNow[k.token]:
+			l.world.probes.overlap(revokeNowOverlap, k.token)
+		case s != nil && s.instance > k.instance:
+			l.world.probes.overlap(takeOverOverlap, k.token)
+		case l.world.plan.Config.ClocksBeyondRho:
+			l.world.probes.overlap(beyondRho, k.token)
+		default:
+			return false
+		}
+		return true
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"dlm/sim"
 )
 
 // Totals add up many results. The order in which results are added makes no difference, so that a soak which was stopped
@@ -16,6 +18,7 @@ type Totals struct {
 	Steps   uint64
 	Counts  map[string]int
 	Checks  map[string]int
+	Spread  Spread
 }
 
 // Add adds a result.
@@ -29,6 +32,7 @@ func (t *Totals) Add(r Result) {
 	}
 	t.Virtual += r.Virtual
 	t.Steps += r.Steps
+	t.Spread.add(r)
 	sum(t.Counts, r.Counts)
 	sum(t.Checks, r.Checks)
 }
@@ -71,8 +75,8 @@ func Split(m map[string]int, prefix string) (with, without map[string]int) {
 // Tables prints what many runs met: faults, probes, what else happened, and how often which promise was checked.
 func (t *Totals) Tables() string {
 	faults, rest := Split(t.Counts, "fault ")
-	probes, rest := Split(rest, "probe ")
-	return Table("faults", faults) + Table("probes", probes) + Table("what happened", rest) + Table("checks", t.Checks)
+	_, rest = Split(rest, sim.ProbePrefix)
+	return Table("faults", faults) + Table("what happened", rest) + t.met() + t.Spread.table() + Table("checks", t.Checks)
 }
 
 // Range is the seeds from First to Last.

@@ -83,6 +83,9 @@ func summary(out io.Writer, s *state) {
 	if missing := t.Unchecked(); len(missing) > 0 && t.Runs >= 20 {
 		fmt.Fprintf(out, "  NEVER CHECKED: %s\n", strings.Join(missing, ", "))
 	}
+	for _, low := range t.TooTame() {
+		fmt.Fprintf(out, "  TOO TAME: %s\n", low)
+	}
 	if t.Failed == 0 {
 		return
 	}

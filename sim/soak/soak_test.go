@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 				failure = `, "Failure": {"Number": "G3", "Text": "planted\nmore", "At": 5}`
 			}
 			time.Sleep(2 * time.Millisecond)
-			fmt.Printf("{\"Seed\": %d, \"Steps\": 10, \"Virtual\": 3600000000000, \"Counts\": {\"fault cut\": 2, \"probe late\": 1}%s}\n", seed, failure)
+			fmt.Printf("{\"Seed\": %d, \"Steps\": 10, \"Virtual\": 3600000000000, \"Counts\": {\"fault cut\": 2, \"probe a herd waits\": 1}%s}\n", seed, failure)
 		}
 	case os.Getenv("DLM_SOAK_TEST_MAIN") != "":
 		main()
@@ -54,7 +54,7 @@ func TestSoakWithFailures(t *testing.T) {
 		t.Errorf("exit code %d, want 1", code)
 	}
 	for _, want := range []string{
-		"30 runs, 3 failed", "30.0 simulated hours, 300 events", "go test ./sim -v -seed=20\n        G3: planted\n", "faults: cut 60", "probes: late 30",
+		"30 runs, 3 failed", "30.0 simulated hours, 300 events", "go test ./sim -v -seed=20\n        G3: planted\n", "faults: cut 60", "30  a herd waits",
 		"NEVER CHECKED: G1, ", "recorded in ",
 	} {
 		if !strings.Contains(out.String(), want) {
