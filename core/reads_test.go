@@ -105,12 +105,12 @@ func TestOtherReads(t *testing.T) {
 }
 
 func TestCheckName(t *testing.T) {
-	for _, name := range []string{"a", "a b/c", "größe", strings.Repeat("x", 255)} {
+	for _, name := range []string{"a", "a b/c", "größe", "a..b", "...", "a/..b/.c", strings.Repeat("x", 255)} {
 		if err := CheckName("lock", name, 255); err != nil {
 			t.Error(err)
 		}
 	}
-	for _, name := range []string{"", "a\nb", "\x00", "a\x7f", "\xff", "\u0085", strings.Repeat("x", 256)} {
+	for _, name := range []string{"", "a\nb", "\x00", "a\x7f", "\xff", "\u0085", "..", "../a", "a/..", "a/../b", strings.Repeat("x", 256)} {
 		if err := CheckName("lock", name, 255); err == nil {
 			t.Errorf("%q passed", name)
 		}

@@ -3,6 +3,8 @@ package core
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -14,14 +16,17 @@ import (
 // ErrName is what CheckName wraps.
 var ErrName = errors.New("core: bad name")
 
-// CheckName says whether name is allowed: 1 to limit bytes of UTF-8 without control characters. kind is "lock" or
-// "file", for the message.
+// CheckName says whether name is allowed: 1 to limit bytes of UTF-8 without control characters, and without ".." between
+// slashes, so that no tool that turns names into paths can be led astray. kind is "lock" or "file", for the message.
 func CheckName(kind, name string, limit uint64) error {
 	if name == "" {
 		return fmt.Errorf("%w: a %s's name cannot be empty", ErrName, kind)
 	}
 	if uint64(len(name)) > limit {
 		return fmt.Errorf("%w: the %s's name has %d bytes, at most %d are allowed", ErrName, kind, len(name), limit)
+	}
+	if strings.Contains(name, "..") && slices.Contains(strings.Split(name, "/"), "..") {
+		return fmt.Errorf(`%w: the %s's name %q holds ".." between slashes`, ErrName, kind, name)
 	}
 	for i := range len(name) {
 		if b := name[i]; b < ' ' || b >= 0x7f {
