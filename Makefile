@@ -10,6 +10,7 @@ SEEDS      ?= 1-200
 RUN        ?=
 SECONDS    ?= 5
 RUNS       ?= 3
+N          ?= 200
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 TOOLS      := bin/tools
 
@@ -76,6 +77,10 @@ $(TOOLS)/mutants:
 
 goals: build ## show the five goals on real processes: loss, duplicates, timeout, fencing, crash
 	@scripts/goals
+
+crashtest: ## kill a server N times that loses what is not synced, under 64 clients: N=200
+	$(GO) build -o bin/crashtest/ ./internal/crashtest ./internal/crashtest/server
+	bin/crashtest/crashtest --rounds '$(N)' --server bin/crashtest/server
 
 bench: build ## start a server and measure it with dlm bench: SECONDS=5 RUNS=3
 	@scripts/bench "$(SECONDS)" "$(RUNS)"

@@ -21,33 +21,35 @@ func TestMain(m *testing.M) {
 		os.Exit(childMain())
 	}
 	code := m.Run()
-	if dir, err := built(); err == nil {
-		_ = os.RemoveAll(dir)
+	if builtIn != "" {
+		_ = os.RemoveAll(builtIn)
 	}
 	os.Exit(code)
 }
 
 var all = []Goal{Loss, Duplicates, Timeout, Fencing, Crash}
 
-// built makes the programs, as `make build` does, once, in a temporary directory.
-var built = sync.OnceValues(func() (dir string, err error) {
-	if dir, err = os.MkdirTemp("", "dlm-goals-"); err != nil {
-		return "", err
-	}
-	cmd := exec.Command("go", "build", "-o", dir, "dlm/cmd/...")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return dir, fmt.Errorf("%v: %w\n%s", cmd, err, out)
-	}
-	return dir, nil
-})
+var (
+	builtIn string
+	// built makes the programs, as `make build` does, once.
+	built = sync.OnceValue(func() (err error) {
+		if builtIn, err = os.MkdirTemp("", "dlm-goals-"); err != nil {
+			return err
+		}
+		cmd := exec.Command("go", "build", "-o", builtIn, "dlm/cmd/...")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%v: %w\n%s", cmd, err, out)
+		}
+		return nil
+	})
+)
 
 func build(t *testing.T) (dir string) {
 	t.Helper()
-	dir, err := built()
-	if err != nil {
+	if err := built(); err != nil {
 		t.Fatal(err)
 	}
-	return dir
+	return builtIn
 }
 
 func serve(t *testing.T, bin string) (addr string) {

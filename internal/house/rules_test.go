@@ -111,6 +111,18 @@ var rules = []rule{
 		ours: []string{api, "dlm/client", "dlm/internal/rig"}, theirs: []string{protobuf + "proto"},
 	},
 	{
+		pkg: "dlm/internal/powerfs", why: "the file system that forgets knows the interface it provides, nothing of who uses it",
+		ours: []string{"dlm/wal/vfs"},
+	},
+	{
+		pkg: "dlm/internal/crashtest/server", why: "the server under test is the real one, with another file system",
+		ours: []string{"dlm/grpcserver", "dlm/internal/powerfs", "dlm/wal/osfs"},
+	},
+	{
+		pkg: "dlm/internal/crashtest", why: "the crash test uses what applications use, and the rig",
+		ours: []string{"dlm/client", "dlm/internal/rig"},
+	},
+	{
 		pkg: "dlm/internal/figures", why: "this package is benchmarks only",
 	},
 	{
