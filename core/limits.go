@@ -3,6 +3,9 @@ package core
 import (
 	"errors"
 	"fmt"
+	"math"
+	"strconv"
+	"strings"
 	"time"
 
 	dlmv1 "dlm/api/dlm/v1"
@@ -70,16 +73,46 @@ func mergeLimits(base, change *dlmv1.Limits) *dlmv1.Limits {
 
 // checkLimits says whether a complete set of limits makes sense.
 func checkLimits(l *dlmv1.Limits) error {
+	if bad := badLimits(l); bad != "" {
+		return fmt.Errorf("%w: %s", ErrLimits, bad)
+	}
+	return nil
+}
+
+// badLimits says what is wrong with a complete set of limits; "" = nothing.
+func badLimits(l *dlmv1.Limits) string {
 	for _, f := range limitFields {
 		if v := *f.of(l); v < f.least || v > f.utmost {
-			return fmt.Errorf("%w: %s is %d, allowed are %d to %d", ErrLimits, f.name, v, f.least, f.utmost)
+			return fmt.Sprintf("%s is %s, allowed are %s to %s", f.title(), f.text(v), f.text(f.least), f.text(f.utmost))
 		}
 	}
 	if l.DefaultTtlNanos < l.MinTtlNanos || l.DefaultTtlNanos > l.MaxTtlNanos {
-		return fmt.Errorf("%w: default_ttl_nanos is %d, outside min_ttl_nanos %d to max_ttl_nanos %d",
-			ErrLimits, l.DefaultTtlNanos, l.MinTtlNanos, l.MaxTtlNanos)
+		return fmt.Sprintf("default-ttl is %s, outside min-ttl %s to max-ttl %s",
+			nanosText(l.DefaultTtlNanos), nanosText(l.MinTtlNanos), nanosText(l.MaxTtlNanos))
 	}
-	return nil
+	return ""
+}
+
+const nanosSuffix = "_nanos"
+
+// title is the limit's name as people write it.
+func (f *limitField) title() string {
+	return strings.ReplaceAll(strings.TrimSuffix(f.name, nanosSuffix), "_", "-")
+}
+
+func (f *limitField) text(v uint64) string {
+	if strings.HasSuffix(f.name, nanosSuffix) {
+		return nanosText(v)
+	}
+	return strconv.FormatUint(v, 10)
+}
+
+// nanosText is a number of nanoseconds in words.
+func nanosText(nanos uint64) string {
+	if nanos > math.MaxInt64 {
+		return "more than 292 years"
+	}
+	return time.Duration(nanos).String()
 }
 
 // setLimits replaces limits. What exceeds a lowered limit already stays; nothing new is let in until there is room.

@@ -19,33 +19,41 @@ var ErrName = errors.New("core: bad name")
 // CheckName says whether name is allowed: 1 to limit bytes of UTF-8 without control characters, and without ".." between
 // slashes, so that no tool that turns names into paths can be led astray. kind is "lock" or "file", for the message.
 func CheckName(kind, name string, limit uint64) error {
-	if name == "" {
-		return fmt.Errorf("%w: a %s's name cannot be empty", ErrName, kind)
-	}
-	if uint64(len(name)) > limit {
-		return fmt.Errorf("%w: the %s's name has %d bytes, at most %d are allowed", ErrName, kind, len(name), limit)
-	}
-	if strings.Contains(name, "..") && slices.Contains(strings.Split(name, "/"), "..") {
-		return fmt.Errorf(`%w: the %s's name %q holds ".." between slashes`, ErrName, kind, name)
-	}
-	for i := range len(name) {
-		if b := name[i]; b < ' ' || b >= 0x7f {
-			return checkRunes(kind, name)
-		}
+	if bad := badName(kind, name, limit); bad != "" {
+		return fmt.Errorf("%w: %s", ErrName, bad)
 	}
 	return nil
 }
 
-func checkRunes(kind, name string) error {
+// badName says what is wrong with a name; "" = nothing.
+func badName(kind, name string, limit uint64) string {
+	if name == "" {
+		return fmt.Sprintf("a %s's name cannot be empty", kind)
+	}
+	if uint64(len(name)) > limit {
+		return fmt.Sprintf("the %s's name has %d bytes, at most %d are allowed", kind, len(name), limit)
+	}
+	if strings.Contains(name, "..") && slices.Contains(strings.Split(name, "/"), "..") {
+		return fmt.Sprintf(`the %s's name %q holds ".." between slashes`, kind, name)
+	}
+	for i := range len(name) {
+		if b := name[i]; b < ' ' || b >= 0x7f {
+			return badRunes(kind, name)
+		}
+	}
+	return ""
+}
+
+func badRunes(kind, name string) string {
 	if !utf8.ValidString(name) {
-		return fmt.Errorf("%w: the %s's name %q is not valid UTF-8", ErrName, kind, name)
+		return fmt.Sprintf("the %s's name %q is not valid UTF-8", kind, name)
 	}
 	for _, r := range name {
 		if unicode.IsControl(r) {
-			return fmt.Errorf("%w: the %s's name %q holds the control character %U", ErrName, kind, name, r)
+			return fmt.Sprintf("the %s's name %q holds the control character %U", kind, name, r)
 		}
 	}
-	return nil
+	return ""
 }
 
 // Validate says whether a request may be proposed. nil: it is well formed, and its sequence fits in the window. Otherwise
@@ -152,7 +160,7 @@ func (c *Core) checkOp(r *dlmv1.Request) refusal {
 		return checkMessage(op.Revoke, c.checkRevoke)
 	case *dlmv1.Request_RevokeSession:
 		return checkMessage(op.RevokeSession,
-			func(m *dlmv1.RevokeSession) refusal { return c.checkText("why", m.Why) })
+			func(m *dlmv1.RevokeSession) refusal { return c.checkText("the reason", m.Why) })
 	case *dlmv1.Request_Append:
 		return checkMessage(op.Append, c.checkAppend)
 	case *dlmv1.Request_Delete:
@@ -194,13 +202,14 @@ func (c *Core) checkOpen(m *dlmv1.Open) refusal {
 	if f := checkKey(m.Key); f.reason != dlmv1.Reason_REASON_OK {
 		return f
 	}
-	if m.TtlNanos != 0 && m.TtlNanos < c.limits.MinTtlNanos {
-		return tooMuch(c.limits.MinTtlNanos, "ttl_nanos is %d, allowed are %d to %d", m.TtlNanos, c.limits.MinTtlNanos, c.limits.MaxTtlNanos)
+	least, most := c.limits.MinTtlNanos, c.limits.MaxTtlNanos
+	if m.TtlNanos != 0 && m.TtlNanos < least {
+		return tooMuch(least, "the TTL is %s, allowed are %s to %s", nanosText(m.TtlNanos), nanosText(least), nanosText(most))
 	}
-	if m.TtlNanos > c.limits.MaxTtlNanos {
-		return tooMuch(c.limits.MaxTtlNanos, "ttl_nanos is %d, allowed are %d to %d", m.TtlNanos, c.limits.MinTtlNanos, c.limits.MaxTtlNanos)
+	if m.TtlNanos > most {
+		return tooMuch(most, "the TTL is %s, allowed are %s to %s", nanosText(m.TtlNanos), nanosText(least), nanosText(most))
 	}
-	return c.checkText("label", m.Label)
+	return c.checkText("the label", m.Label)
 }
 
 func (c *Core) checkText(what, text string) refusal {
@@ -214,11 +223,11 @@ func (c *Core) checkText(what, text string) refusal {
 }
 
 func (c *Core) checkName(kind, name string) refusal {
-	err := CheckName(kind, name, c.limits.NameBytes)
-	if err == nil {
+	bad := badName(kind, name, c.limits.NameBytes)
+	if bad == "" {
 		return refusal{}
 	}
-	f := invalid("%v", err)
+	f := invalid("%s", bad)
 	if uint64(len(name)) > c.limits.NameBytes {
 		f.limit = c.limits.NameBytes
 	}
@@ -234,7 +243,7 @@ func (c *Core) checkFile(file, lock string) refusal {
 	return c.checkLock(lock)
 }
 
-// checkMost checks a duration or a size.
+// checkMost checks a size.
 func checkMost(what string, got, most uint64) refusal {
 	if got > most {
 		return tooMuch(most, "%s is %d, at most %d is allowed", what, got, most)
@@ -242,19 +251,27 @@ func checkMost(what string, got, most uint64) refusal {
 	return refusal{}
 }
 
+// checkLongest checks a duration.
+func checkLongest(what string, got, most uint64) refusal {
+	if got > most {
+		return tooMuch(most, "%s is %s, at most %s is allowed", what, nanosText(got), nanosText(most))
+	}
+	return refusal{}
+}
+
 func (c *Core) checkAcquire(m *dlmv1.Acquire) refusal {
 	f := c.checkLock(m.Lock)
 	if f.reason == dlmv1.Reason_REASON_OK {
-		f = checkMost("wait_nanos", m.GetWaitNanos(), c.limits.MaxWaitNanos)
+		f = checkLongest("the wait timeout", m.GetWaitNanos(), c.limits.MaxWaitNanos)
 	}
 	if f.reason == dlmv1.Reason_REASON_OK {
-		f = checkMost("hold_limit_nanos", m.HoldLimitNanos, c.limits.MaxHoldLimitNanos)
+		f = checkLongest("the hold limit", m.HoldLimitNanos, c.limits.MaxHoldLimitNanos)
 	}
 	if f.reason == dlmv1.Reason_REASON_OK {
-		f = checkMost("lock_delay_nanos", m.LockDelayNanos, c.limits.MaxLockDelayNanos)
+		f = checkLongest("the lock-delay", m.LockDelayNanos, c.limits.MaxLockDelayNanos)
 	}
 	if f.reason == dlmv1.Reason_REASON_OK {
-		f = checkMost("the length of value", uint64(len(m.Value)), c.limits.ValueBytes)
+		f = checkMost("the length of the value in bytes", uint64(len(m.Value)), c.limits.ValueBytes)
 	}
 	if f.reason == dlmv1.Reason_REASON_OK && m.Mode != dlmv1.Mode_MODE_EXCLUSIVE && m.Mode != dlmv1.Mode_MODE_SHARED {
 		f = unsupported(fmt.Sprintf("mode %d is not known", m.Mode))
@@ -273,21 +290,21 @@ func (c *Core) checkRenew(m *dlmv1.Renew) refusal {
 	if f := c.checkLock(m.Lock); f.reason != dlmv1.Reason_REASON_OK {
 		return f
 	}
-	return checkMost("hold_limit_nanos", m.HoldLimitNanos, c.limits.MaxHoldLimitNanos)
+	return checkLongest("the hold limit", m.HoldLimitNanos, c.limits.MaxHoldLimitNanos)
 }
 
 func (c *Core) checkRevoke(m *dlmv1.Revoke) refusal {
 	if f := c.checkLock(m.Lock); f.reason != dlmv1.Reason_REASON_OK {
 		return f
 	}
-	return c.checkText("why", m.Why)
+	return c.checkText("the reason", m.Why)
 }
 
 func (c *Core) checkAppend(m *dlmv1.Append) refusal {
 	if f := c.checkFile(m.File, m.Lock); f.reason != dlmv1.Reason_REASON_OK {
 		return f
 	}
-	return checkMost("the length of data", uint64(len(m.Data)), c.limits.AppendBytes)
+	return checkMost("the length of the data in bytes", uint64(len(m.Data)), c.limits.AppendBytes)
 }
 
 func (c *Core) checkSetLimits(m *dlmv1.SetLimits) refusal {
@@ -297,8 +314,8 @@ func (c *Core) checkSetLimits(m *dlmv1.SetLimits) refusal {
 	if !understood(m.Limits.ProtoReflect()) {
 		return unsupported("the limits have a field that this version does not know")
 	}
-	if err := checkLimits(mergeLimits(c.limits, m.Limits)); err != nil {
-		return invalid("%v", err)
+	if bad := badLimits(mergeLimits(c.limits, m.Limits)); bad != "" {
+		return invalid("%s", bad)
 	}
 	return refusal{}
 }
