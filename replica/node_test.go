@@ -268,6 +268,25 @@ func TestSessionExpiresByTimer(t *testing.T) {
 	}
 }
 
+// How long a lock has been held is told as of the read, also when nothing was logged since.
+func TestReadsTellTheTime(t *testing.T) {
+	m := newMember(t, replica.Config{})
+	a := m.open(1, 1)
+	m.call(1, acquire(a, 1, "l"))
+	m.advance(20 * time.Second)
+	m.now += time.Millisecond
+	m.node.Receive(m.now, 1, &dlmv1.ClientFrame{Reads: []*dlmv1.Read{{Id: 1, Op: &dlmv1.Read_GetLock{GetLock: &dlmv1.GetLock{Lock: "l"}}}}})
+	m.settle()
+	frames := m.got[1]
+	reads := frames[len(frames)-1].GetReads()
+	if len(reads) != 1 {
+		t.Fatalf("got %v", frames[len(frames)-1])
+	}
+	if held := time.Duration(reads[0].GetStamp() - reads[0].GetLock().GetHolders()[0].GetGranted()); held < 20*time.Second || held > 21*time.Second {
+		t.Errorf("held for %v, want 20s", held)
+	}
+}
+
 func TestKeepAlivesWaitForCompany(t *testing.T) {
 	m := newMember(t, replica.Config{})
 	s := m.open(1, 1)

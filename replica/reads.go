@@ -83,7 +83,8 @@ func (n *Node) serveReads() {
 
 func (n *Node) serveRead(r readRequest) {
 	a := n.core.Read(r.read)
-	a.Id, a.Index, a.Stamp = r.read.GetId(), n.applied, n.core.Now()
+	// The time of the read, which may be long after that of the last entry: an idle server writes none.
+	a.Id, a.Index, a.Stamp = r.read.GetId(), n.applied, max(n.core.Now(), n.lead.read(n.now))
 	if a.GetReason() != dlmv1.Reason_REASON_OK {
 		n.conns.read(r.conn, a)
 		return
