@@ -165,7 +165,7 @@ func checkAddress(addr string) error {
 	}
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil || port == "" {
-		return errors.New("it must be HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051")
+		return errors.New("it must be HOST:PORT, such as 127.0.0.1:50051")
 	}
 	return nil
 }

@@ -1,61 +1,16 @@
-// Command dlm runs commands under locks of the lock manager, and looks at it. `dlm help` says more.
+// Command dlm runs commands under locks of the lock manager, serves scripts, and looks at it. `dlm help` says more.
 package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
-
-	"dlm/client"
 )
 
 // version is set by the linker.
 var version = "unknown"
-
-// Exit codes of dlm itself, beside those of the command that `dlm lock` runs. Numbers are never reused.
-const (
-	exitFailed      = 1   // anything else
-	exitUsage       = 2   // flags or arguments
-	exitLost        = 70  // the lock was lost while the command ran
-	exitNotAcquired = 71  // the lock was not free, or not within --wait
-	exitUnreachable = 72  // no server answered
-	exitCannotRun   = 126 // the command was found but could not be executed
-	exitNotFound    = 127 // the command was not found
-	exitSignal      = 128 // + the number of the signal that ended the command
-)
-
-const exitCodeHelp = `Exit codes: the command's own (128+N if signal N killed it), or
-   1  another error                  71  lock not acquired (--try, --wait)
-   2  wrong usage                    72  no server answered
-  70  lock lost; the command was     126 command cannot be executed
-      ended                          127 command not found`
-
-// exitError ends dlm with a code; err may be nil (nothing is printed then).
-type exitError struct {
-	code int
-	err  error
-}
-
-func (e *exitError) Error() string { return fmt.Sprint(e.err) }
-func (e *exitError) Unwrap() error { return e.err }
-
-// usagef is a wrong argument that only the verb itself could see.
-func usagef(format string, args ...any) error {
-	return &exitError{exitUsage, fmt.Errorf(format, args...)}
-}
-
-// globals are the flags that all verbs have.
-type globals struct {
-	server  string
-	connect time.Duration
-	verbose bool
-	// ran: flags and arguments were in order. What cobra says before that is about usage.
-	ran bool
-}
 
 func main() { os.Exit(run(os.Args[1:])) }
 
@@ -66,51 +21,40 @@ func run(args []string) int {
 	g := &globals{}
 	root := newRoot(g)
 	root.SetArgs(args)
-	err := root.ExecuteContext(context.Background())
+	cmd, err := root.ExecuteContextC(context.Background())
 	if err == nil {
 		return 0
 	}
-	code := exitFailed
-	var exit *exitError
-	switch {
-	case errors.As(err, &exit):
-		code, err = exit.code, exit.err
-	case !g.ran:
+	code := codeOf(err)
+	if !g.ran {
 		code = exitUsage
-	default:
-		code = codeOf(err)
 	}
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "dlm: %v\n", err)
+	if exit, ok := err.(*exitError); ok && exit.err == nil {
+		return code
 	}
+	fmt.Fprintln(os.Stderr, g.report(err, code))
 	if code == exitUsage {
-		fmt.Fprintln(os.Stderr, "Try 'dlm help'.")
+		fmt.Fprintf(os.Stderr, "Try '%s --help'.\n", cmd.CommandPath())
 	}
 	return code
 }
 
-// codeOf is the exit code for an error of the library.
-func codeOf(err error) int {
-	switch {
-	case errors.Is(err, client.ErrNotAcquired), errors.Is(err, client.ErrWaitTimeout):
-		return exitNotAcquired
-	case errors.Is(err, client.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		return exitUnreachable
-	case errors.Is(err, client.ErrInvalid):
-		return exitUsage
-	case errors.Is(err, client.ErrLost):
-		return exitLost
-	}
-	return exitFailed
-}
+// The groups of verbs in the help.
+const (
+	groupLocks = "locks"
+	groupFiles = "files"
+	groupLook  = "look"
+	groupRun   = "operate"
+)
 
 func newRoot(g *globals) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "dlm",
 		Short: "Run commands under distributed locks",
-		Long: `dlm runs commands under locks of the lock manager, and looks at it.
+		Long: `dlm runs commands under locks of the lock manager, serves scripts, and looks at it.
 
-The server is --server, else $DLM_SERVER, else 127.0.0.1:50051; several with commas between.
+Whoever gets a lock gets a token, a number that grows with every grant of any lock. A resource that refuses tokens below
+the highest that it has seen is safe from holders that have lost the lock and do not know it yet.
 
 ` + exitCodeHelp,
 		Example: `  dlm lock nightly-report -- ./report.sh
@@ -121,13 +65,27 @@ The server is --server, else $DLM_SERVER, else 127.0.0.1:50051; several with com
 		SilenceUsage:     true,
 		PersistentPreRun: func(*cobra.Command, []string) { g.ran = true },
 	}
-	server := os.Getenv("DLM_SERVER")
-	if server == "" {
-		server = "127.0.0.1:50051"
+	g.add(root)
+	root.AddGroup(
+		&cobra.Group{ID: groupLocks, Title: "Hold locks:"},
+		&cobra.Group{ID: groupFiles, Title: "Keep files under locks:"},
+		&cobra.Group{ID: groupLook, Title: "Look:"},
+		&cobra.Group{ID: groupRun, Title: "Operate:"},
+	)
+	for _, group := range []struct {
+		id    string
+		verbs []*cobra.Command
+	}{
+		{groupLocks, []*cobra.Command{newLock(g), newAcquire(g), newRenew(g), newRelease(g), newCheck(g)}},
+		{groupFiles, []*cobra.Command{newAppend(g), newCat(g), newFiles(g), newRm(g)}},
+		{groupLook, []*cobra.Command{newLocks(g), newSessions(g), newStatus(g)}},
+		{groupRun, []*cobra.Command{newRevoke(g), newLimits(g), newDebug(g), newBench(g)}},
+	} {
+		for _, verb := range group.verbs {
+			verb.GroupID = group.id
+			root.AddCommand(verb)
+		}
 	}
-	root.PersistentFlags().StringVar(&g.server, "server", server, "address of a server, or several with commas between ($DLM_SERVER)")
-	root.PersistentFlags().DurationVar(&g.connect, "connect-timeout", 5*time.Second, "how long to wait for a server that answers")
-	root.PersistentFlags().BoolVarP(&g.verbose, "verbose", "v", false, "tell about connections and keep-alives on standard error")
-	root.AddCommand(newLock(g), newAppend(g), newCat(g), newLocks(g), newStatus(g), newBench(g))
+	cobra.EnableCommandSorting = false
 	return root
 }

@@ -38,6 +38,14 @@ func isTerminal(f *os.File) bool {
 	return err == nil
 }
 
+// terminalWidth is how many columns there are.
+func terminalWidth(f *os.File) int {
+	if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 0 {
+		return int(size.Col)
+	}
+	return 80
+}
+
 func (t *terminal) there() bool { return t.f != nil }
 
 func (t *terminal) foreground() int {

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"dlm/client"
+	"dlm/cmd/internal/human"
+)
+
+// revokeView is what `revoke` prints.
+type revokeView struct {
+	Lock    string   `json:"lock,omitempty"`
+	Session uint64   `json:"session,omitempty"`
+	Tokens  []uint64 `json:"tokens"`
+	Now     bool     `json:"now"`
+	// Blocked is how long, at most, a former holder still keeps the next one waiting.
+	BlockedSecs float64 `json:"blocked_seconds"`
+
+	blocked time.Duration
+}
+
+func newRevoke(g *globals) *cobra.Command {
+	var out format
+	var session, token uint64
+	var now bool
+	var why string
+	cmd := &cobra.Command{
+		Use:   "revoke NAME | revoke --session ID",
+		Short: "Take a lock from its holder, or end a session",
+		Long: `Revokes the lock NAME from whoever holds it (or the one hold with --token), or ends a session with all that it holds and waits
+for. The tokens are invalid at once: nothing is appended or renewed under them any more. The next holder waits until the
+former one has confirmed that it stopped, at most until the lease ends that was running at the revoke. 'dlm lock' ends its
+command (TERM, 2s later KILL) and then confirms.
+
+--why is told to the holder.
+
+WARNING: --now does not wait for the confirmation. The next holder may get the lock while the former one still works under
+it. Use it when you know that the holder is dead, or when everything that it touches checks tokens.
+
+` + exitCodeHelp,
+		Example: `  dlm revoke nightly --why "the report is wrong, call Ann"
+  dlm revoke deploy --token 3652135817330689
+  dlm revoke --session 17 --why "host is being replaced"
+  dlm revoke deploy --now --why "host is dead"`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case len(args) > 1:
+				return fmt.Errorf("revoke: one lock at a time, not %d", len(args))
+			case len(args) == 1 && session != 0:
+				return fmt.Errorf("revoke: either the lock %q or session %d, not both; --token picks a hold of the lock", args[0], session)
+			case len(args) == 0 && session == 0:
+				return fmt.Errorf("revoke: which lock? Give its name, or --session: dlm %s", cmd.Use)
+			case session != 0 && token != 0:
+				return fmt.Errorf("revoke: --token is for a lock, a session is revoked as a whole")
+			}
+			return nil
+		},
+		ValidArgsFunction: g.completeLock,
+		RunE: func(_ *cobra.Command, args []string) error {
+			opts := []client.RevokeOption{client.RevokeWhy(why), client.RevokeToken(token)}
+			if now {
+				opts = append(opts, client.RevokeNow())
+			}
+			v := revokeView{Session: session, Tokens: []uint64{}, Now: now}
+			err := g.with(func(ctx context.Context, c *client.Client) error {
+				if session != 0 {
+					return v.revokeSession(ctx, c, opts)
+				}
+				v.Lock = args[0]
+				return v.revokeLock(ctx, c, opts)
+			})
+			if err != nil {
+				return err
+			}
+			v.BlockedSecs = secs(v.blocked)
+			return out.print(v, v.table)
+		},
+	}
+	out.add(cmd)
+	flags := cmd.Flags()
+	flags.Uint64Var(&session, "session", 0, "end this `session`")
+	flags.Uint64Var(&token, "token", 0, "only the hold with this `token` (default: all holds of the lock)")
+	flags.StringVar(&why, "why", "", "a `reason`, told to the holder")
+	flags.BoolVar(&now, "now", false, "do not wait until the holder has stopped: see the warning above")
+	_ = cmd.RegisterFlagCompletionFunc("session", g.completeSessions)
+	return cmd
+}
+
+func (v *revokeView) revokeLock(ctx context.Context, c *client.Client, opts []client.RevokeOption) error {
+	losses, err := c.Revoke(ctx, v.Lock, opts...)
+	if err != nil {
+		return err
+	}
+	for _, l := range losses {
+		v.Tokens = append(v.Tokens, l.GetToken())
+	}
+	info, err := c.GetLock(ctx, v.Lock)
+	if err != nil {
+		return err
+	}
+	for _, h := range info.GetHolders() {
+		if p := viewHolder(h, info.Stamp); p.Revoked {
+			v.blocked = max(v.blocked, p.left)
+		}
+	}
+	return nil
+}
+
+func (v *revokeView) revokeSession(ctx context.Context, c *client.Client, opts []client.RevokeOption) error {
+	if err := c.RevokeSession(ctx, v.Session, opts...); err != nil {
+		return err
+	}
+	for s, err := range c.Sessions(ctx) {
+		if err != nil {
+			return err
+		}
+		if s.GetSession() == v.Session && s.GetHolds() > 0 {
+			v.blocked = viewSession(s).left
+		}
+	}
+	return nil
+}
+
+func (v *revokeView) table(w io.Writer) {
+	if v.Session != 0 {
+		line(w, fmt.Sprintf("revoked session %d", v.Session))
+	}
+	for _, t := range v.Tokens {
+		line(w, fmt.Sprintf("revoked %s (token %d)", human.Printable(v.Lock), t))
+	}
+	if v.blocked > 0 {
+		line(w, fmt.Sprintf("the next holder waits until the former one confirms, at most %s", human.Span(v.blocked)))
+	}
+}
