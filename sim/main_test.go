@@ -20,10 +20,14 @@ var (
 	flagFailures = flag.Int("failures", 5, "stop the batch after so many failures")
 )
 
+// given are the flags of the command line.
+var given = map[string]bool{}
+
 // TestMain runs nothing but the plan when one is asked for, so that its trace hash is the last thing said.
 func TestMain(m *testing.M) {
 	run.ServeIfAsked()
 	flag.Parse()
+	flag.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	switch one := *flagSeed != 0 || *flagPlan != ""; {
 	case one:
 		if err := flag.Set("test.run", "^TestOne$"); err != nil {

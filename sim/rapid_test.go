@@ -117,9 +117,7 @@ func TestDrawnPlans(t *testing.T) {
 
 // setUnlessGiven sets a flag for the time of a test.
 func setUnlessGiven(t *testing.T, name, value string) {
-	given := false
-	flag.Visit(func(f *flag.Flag) { given = given || f.Name == name })
-	if given {
+	if given[name] {
 		return
 	}
 	before := flag.Lookup(name).Value.String()
