@@ -320,7 +320,20 @@ func (d *diskFaults) explains(h *harm, e *wal.DamageError) bool {
 	if e.File != name {
 		return false
 	}
-	return h.frame >= 0 && e.Offset == h.frame || h.frame < 0 && e.Offset < sectorSize
+	if h.frame >= 0 || h.Offset < sectorSize || h.place != "segment" {
+		return h.frame >= 0 && e.Offset == h.frame || h.frame < 0 && e.Offset < sectorSize
+	}
+	return d.inFrame(h, name, e.Offset)
+}
+
+// inFrame says whether damage of which it was not known what it hit lies in the log's frame that begins at an offset. The
+// frame may have been the last one then, or have stood behind other damage.
+func (d *diskFaults) inFrame(h *harm, name string, at int64) bool {
+	bytes := d.w.server.disk.Bytes(name)
+	if h.Last() < at || at+16 > int64(len(bytes)) {
+		return false
+	}
+	return h.Offset < at+16 || h.Offset < at+16+int64(le32(bytes[at+8:]))
 }
 
 func stem(name string) string { return strings.TrimSuffix(name, ".crc") }
