@@ -93,7 +93,6 @@ func (t childTask) hold(ctx context.Context) error {
 type holder struct {
 	cmd *exec.Cmd
 	out *json.Decoder
-	err error // of the end of the process
 }
 
 func startHolder(t childTask) (*holder, error) {

@@ -2,7 +2,6 @@ package goals
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -145,17 +144,28 @@ func (g *crashGoal) killed(name string, strike func(context.Context, *rig.Scenar
 			return err
 		}
 		defer c.Close()
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
 		more := make(chan struct{})
 		l := &load{ledger: g.ledger, prefix: g.id + "-" + name, workers: 8, rounds: 1, appends: 3, locks: 4, more: more}
 		loaded := make(chan error, 1)
-		go func() { loaded <- l.run(ctx, c, lossyTTL) }()
+		go func() {
+			err := l.run(ctx, c, lossyTTL)
+			if err != nil {
+				cancel(err) // nobody waits for progress then
+			}
+			loaded <- err
+		}()
 		var struck error
 		if !g.calm {
 			struck = strike(ctx, s)
 		}
 		close(more)
-		if err := errors.Join(struck, <-loaded); err != nil {
+		if err := <-loaded; err != nil {
 			return err
+		}
+		if struck != nil {
+			return struck
 		}
 		s.See("%d locks, %d appends and %d releases were answered, %d requests had to be sent again; the slowest answer took %v",
 			l.locked.Load(), l.appended.Load(), l.unlocked.Load(), tap.Stats().Retries, roundMS(time.Duration(l.slowest.Load())))

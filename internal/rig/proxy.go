@@ -251,7 +251,7 @@ type framing struct {
 	header []byte
 }
 
-// next returns a place in the middle of a data frame that lies in b, or -1.
+// next returns the middle of the first data frame whose header ends in b and whose middle lies in b too, or -1.
 func (f *framing) next(b []byte) int {
 	const headerLen, typeData = 9, 0
 	middle := -1

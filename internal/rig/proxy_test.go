@@ -1,0 +1,100 @@
+package rig
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"testing"
+	"time"
+)
+
+// frame is one of HTTP/2.
+func frame(kind byte, payload string) []byte {
+	return append([]byte{0, 0, byte(len(payload)), kind, 0, 0, 0, 0, 1}, payload...)
+}
+
+func TestFraming(t *testing.T) {
+	stream := bytes.Join([][]byte{frame(4, "settings"), frame(1, "headers"), frame(0, "abcdef")}, nil)
+	middle := len(stream) - 3
+	for cut := range stream { // in two reads
+		var f framing
+		got := f.next(stream[:cut])
+		if second := f.next(stream[cut:]); second >= 0 {
+			got = cut + second
+		}
+		want := middle
+		if cut >= middle-3 && cut < middle {
+			want = -1 // the header came with one read and the middle with the next
+		}
+		if got != want {
+			t.Errorf("cut at %d: the middle is at %d, it should be at %d", cut, got, want)
+		}
+	}
+}
+
+// through gives both ends of a connection through a proxy.
+func through(t *testing.T) (p *Proxy, client, server net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if p, err = NewProxy(l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	if client, err = net.Dial("tcp", p.Addr()); err != nil {
+		t.Fatal(err)
+	}
+	if server, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = client.Close(), server.Close() })
+	return p, client, server
+}
+
+func TestProxyCutsInAFrame(t *testing.T) {
+	p, client, server := through(t)
+	p.CutInFrame(Down)
+	if _, err := server.Write(frame(0, "abcdef")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(client)
+	if want := frame(0, "abcdef")[:12]; err == nil || !bytes.Equal(got, want) {
+		t.Errorf("got %q and %v, want %q and a reset", got, err, want)
+	}
+	if p.Stats().CutInFrame != [2]int{Down: 1} {
+		t.Errorf("%+v", p.Stats())
+	}
+}
+
+func TestProxyHoldsBack(t *testing.T) {
+	p, client, server := through(t)
+	p.Silence(true, false)
+	if _, err := client.Write([]byte("up")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := server.Write([]byte("down")); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 10)
+	if n, err := client.Read(b); err != nil || string(b[:n]) != "down" {
+		t.Errorf("the other direction: %q, %v", b[:n], err)
+	}
+	_ = server.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	if n, err := server.Read(b); err == nil {
+		t.Errorf("%q came through the silence", b[:n])
+	}
+	p.Silence(false, false)
+	_ = server.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if n, err := server.Read(b); err != nil || string(b[:n]) != "up" {
+		t.Errorf("after it: %q, %v", b[:n], err)
+	}
+	if p.Cut() != 1 || p.Stats().Held[Up] != 1 {
+		t.Errorf("%+v", p.Stats())
+	}
+	if n, err := server.Read(b); err == nil {
+		t.Errorf("%q came over a cut connection", b[:n])
+	}
+}
