@@ -1,11 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,11 +15,21 @@ import (
 	"github.com/spf13/pflag"
 
 	dlmv1 "dlm/api/dlm/v1"
+	"dlm/cmd/internal/human"
 	"dlm/grpcserver"
 )
 
-// lookupEnv is os.LookupEnv.
-type lookupEnv func(name string) (string, bool)
+// environment is the process's variables by name.
+type environment map[string]string
+
+func newEnvironment(vars []string) environment {
+	env := environment{}
+	for _, v := range vars {
+		name, value, _ := strings.Cut(v, "=")
+		env[name] = value
+	}
+	return env
+}
 
 // settings are the flags' values.
 type settings struct {
@@ -32,8 +43,8 @@ type settings struct {
 }
 
 // newCommand is the command line. Errors of it wrap errUsage.
-func newCommand(env lookupEnv) *cobra.Command {
-	s := settings{logFormat: "text", snapshotBytes: 64 << 20}
+func newCommand(env environment) *cobra.Command {
+	s := settings{logFormat: "text", snapshotBytes: 64 << 20, lockTimeout: 30 * time.Second}
 	cmd := &cobra.Command{
 		Use:   "server",
 		Short: "A distributed lock manager's server, with embedded storage",
@@ -62,7 +73,7 @@ func newCommand(env lookupEnv) *cobra.Command {
 	f.StringVar(&s.listen, "listen", "127.0.0.1:50051", "address to serve on")
 	f.StringVar(&s.admin, "admin", "", "address for /metrics, /healthz, /readyz and /debug/pprof over HTTP;\nempty for none; it shows much and asks nobody who he is, so keep it local")
 	f.StringVar(&s.data, "data", "./data", "data directory; made if it is missing")
-	f.DurationVar(&s.lockTimeout, "lock-timeout", 30*time.Second,
+	f.Var(duration{&s.lockTimeout}, "lock-timeout",
 		"how long a session and its locks outlive the last sign of life of\ntheir client, if it asks for nothing else; for a new data directory")
 	f.Var(oneOf{&s.logFormat, []string{"text", "json"}}, "log-format", "text or json")
 	f.Var(level{&s.logLevel}, "log-level", "debug, info, warn or error")
@@ -72,17 +83,21 @@ func newCommand(env lookupEnv) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return serve(cmd.Context(), o, s.listen, s.admin, s.logger(cmd.ErrOrStderr()))
+		logger := s.logger(cmd.ErrOrStderr())
+		for _, name := range unknownVariables(f, env) {
+			logger.Warn("a variable that no flag knows is ignored; 'server --help' lists the flags", "name", name)
+		}
+		return serve(cmd.Context(), o, s.listen, s.admin, logger)
 	}
 	return cmd
 }
 
 // fromEnv sets the flags that were not given from their variables.
-func fromEnv(flags *pflag.FlagSet, env lookupEnv) error {
+func fromEnv(flags *pflag.FlagSet, env environment) error {
 	var err error
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := envName(f.Name)
-		value, ok := env(name)
+		value, ok := env[name]
 		if !ok || f.Changed || err != nil || f.Name == "help" || f.Name == "version" {
 			return
 		}
@@ -93,16 +108,30 @@ func fromEnv(flags *pflag.FlagSet, env lookupEnv) error {
 	return err
 }
 
+const envPrefix = "DLM_SERVER_"
+
 func envName(flag string) string {
-	return "DLM_SERVER_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// unknownVariables are misspelt, most likely. They are no error: Kubernetes sets such variables by itself for a service
+// that is called dlm-server.
+func unknownVariables(flags *pflag.FlagSet, env environment) []string {
+	known := map[string]bool{}
+	flags.VisitAll(func(f *pflag.Flag) { known[envName(f.Name)] = true })
+	var unknown []string
+	for name := range env {
+		if strings.HasPrefix(name, envPrefix) && !known[name] {
+			unknown = append(unknown, name)
+		}
+	}
+	slices.Sort(unknown)
+	return unknown
 }
 
 // options checks what the flags' types could not. The lock timeout counts as asked for only if somebody did.
 func (s settings) options(timeoutGiven bool) (grpcserver.Options, error) {
 	o := grpcserver.Options{Dir: s.data, Version: version, SnapshotBytes: s.snapshotBytes}
-	if s.lockTimeout <= 0 {
-		return o, fmt.Errorf("%w: --lock-timeout must be positive, got %v", errUsage, s.lockTimeout)
-	}
 	if timeoutGiven {
 		o.Limits = &dlmv1.Limits{DefaultTtlNanos: uint64(s.lockTimeout)}
 	}
@@ -115,6 +144,9 @@ func (s settings) options(timeoutGiven bool) (grpcserver.Options, error) {
 		}
 	}
 	if err := o.Validate(); err != nil {
+		if _, why, ok := strings.Cut(err.Error(), "bad limits: "); ok {
+			return o, fmt.Errorf("%w: --lock-timeout: %s", errUsage, why)
+		}
 		return o, fmt.Errorf("%w: %w", errUsage, err)
 	}
 	return o, nil
@@ -184,38 +216,46 @@ func (v level) Set(text string) error {
 	return fmt.Errorf("must be debug, info, warn or error")
 }
 
-// size is a flag for a number of bytes, with or without a binary unit.
-type size struct{ to *uint64 }
+// duration is a flag for a length of time that is positive.
+type duration struct{ to *time.Duration }
 
-var units = []struct {
-	name  string
-	shift int
-}{{"KiB", 10}, {"MiB", 20}, {"GiB", 30}}
+func (v duration) String() string {
+	if v.to == nil {
+		return ""
+	}
+	return human.Duration(*v.to)
+}
+func (duration) Type() string { return "duration" }
+
+func (v duration) Set(text string) error {
+	d, err := human.ParseDuration(text)
+	if err == nil && d == 0 {
+		err = errors.New("must be positive")
+	}
+	if err == nil {
+		*v.to = d
+	}
+	return err
+}
+
+// size is a flag for a number of bytes that is positive, with or without a binary unit.
+type size struct{ to *uint64 }
 
 func (v size) String() string {
 	if v.to == nil {
 		return ""
 	}
-	for i := len(units) - 1; i >= 0; i-- {
-		if n := *v.to >> units[i].shift; n > 0 && n<<units[i].shift == *v.to {
-			return fmt.Sprintf("%d%s", n, units[i].name)
-		}
-	}
-	return strconv.FormatUint(*v.to, 10)
+	return human.Bytes(*v.to)
 }
 func (size) Type() string { return "bytes" }
 
 func (v size) Set(text string) error {
-	number, shift := text, 0
-	for _, u := range units {
-		if n, ok := strings.CutSuffix(text, u.name); ok {
-			number, shift = n, u.shift
-		}
+	n, err := human.ParseBytes(text)
+	if err == nil && n == 0 {
+		err = errors.New("must be positive")
 	}
-	n, err := strconv.ParseUint(number, 10, 64)
-	if err != nil || n > math.MaxInt64>>shift {
-		return fmt.Errorf("must be a number of bytes, such as 65536, 64KiB, 16MiB or 1GiB")
+	if err == nil {
+		*v.to = n
 	}
-	*v.to = n << shift
-	return nil
+	return err
 }

@@ -10,8 +10,10 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
+	"dlm/cmd/internal/human"
 	"dlm/grpcserver"
 )
 
@@ -28,14 +30,14 @@ func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	// After the first signal the second one kills, as is usual.
 	context.AfterFunc(ctx, cancel)
-	os.Exit(run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], newEnvironment(os.Environ()), os.Stdout, os.Stderr))
 }
 
 // errUsage marks errors of whoever typed the command line.
 var errUsage = errors.New("usage")
 
 // run is main with everything that it touches passed in.
-func run(ctx context.Context, args []string, env lookupEnv, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args []string, env environment, stdout, stderr io.Writer) int {
 	cmd := newCommand(env)
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
@@ -45,10 +47,11 @@ func run(ctx context.Context, args []string, env lookupEnv, stdout, stderr io.Wr
 	case err == nil:
 		return 0
 	case errors.Is(err, errUsage):
-		fmt.Fprintf(stderr, "server: %v\nRun 'server --help' for the flags.\n", err)
+		text := strings.TrimPrefix(err.Error(), errUsage.Error()+": ")
+		fmt.Fprintf(stderr, "server: %s\nRun 'server --help' for the flags.\n", human.Plain(text))
 		return exitUsage
 	default:
-		fmt.Fprintf(stderr, "server: %v\n", err)
+		fmt.Fprintf(stderr, "server: %s\n", human.Plain(err.Error()))
 		return exitFailed
 	}
 }

@@ -42,19 +42,12 @@ func (b *buffer) waitFor(t *testing.T, text string) {
 	}
 }
 
-func environment(vars map[string]string) lookupEnv {
-	return func(name string) (string, bool) {
-		v, ok := vars[name]
-		return v, ok
-	}
-}
-
 // command runs a command line to its end.
 func command(vars map[string]string, args ...string) (code int, stdout, stderr string) {
 	var out, err bytes.Buffer
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel() // should it serve by mistake, it ends
-	return run(ctx, args, environment(vars), &out, &err), out.String(), err.String()
+	return run(ctx, args, vars, &out, &err), out.String(), err.String()
 }
 
 func TestUsageErrors(t *testing.T) {
@@ -70,8 +63,10 @@ func TestUsageErrors(t *testing.T) {
 		{"no value", nil, []string{"--data"}, "flag needs an argument: --data"},
 		{"empty directory", nil, []string{"--data", ""}, "a data directory is needed"},
 		{"no duration", nil, []string{"--lock-timeout", "30"}, `invalid argument "30" for "--lock-timeout"`},
-		{"negative", nil, []string{"--lock-timeout", "-3s"}, "must be positive, got -3s"},
-		{"too short", nil, []string{"--lock-timeout", "1ms"}, "default"},
+		{"negative", nil, []string{"--lock-timeout", "-3s"}, "must not be negative"},
+		{"no time", nil, []string{"--lock-timeout", "0s"}, "must be positive"},
+		{"size zero", nil, []string{"--snapshot-bytes", "0"}, "must be positive"},
+		{"too short", nil, []string{"--lock-timeout", "1ms"}, "server: --lock-timeout: default-ttl is 1ms, outside min-ttl 500ms to max-ttl 24h0m0s"},
 		{"format", nil, []string{"--log-format", "xml"}, "must be text or json"},
 		{"level", nil, []string{"--log-level", "loud"}, "must be debug, info, warn or error"},
 		{"size", nil, []string{"--snapshot-bytes", "many"}, "must be a number of bytes"},
@@ -122,7 +117,7 @@ func launch(t *testing.T, vars map[string]string, args ...string) *server {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &server{t: t, cancel: cancel, code: make(chan int, 1)}
 	t.Cleanup(cancel)
-	go func() { s.code <- run(ctx, args, environment(vars), &s.log, &s.log) }()
+	go func() { s.code <- run(ctx, args, vars, &s.log, &s.log) }()
 	return s
 }
 
@@ -138,11 +133,15 @@ func TestServes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "data")
 	vars := map[string]string{
 		"DLM_SERVER_DATA": dir, "DLM_SERVER_LISTEN": "127.0.0.1:0", "DLM_SERVER_LOCK_TIMEOUT": "9s",
-		"DLM_SERVER_LOG_FORMAT": "text", "DLM_SERVER_HELP": "please",
+		"DLM_SERVER_LOG_FORMAT": "text", "DLM_SERVER_HELP": "please", "DLM_SERVER_LOCK_TIMOUT": "3s",
 	}
 	s := launch(t, vars, "--log-format", "json")
 	s.log.waitFor(t, `"serving"`)
-	line, _, _ := strings.Cut(s.log.String(), "\n")
+	warning, rest, _ := strings.Cut(s.log.String(), "\n")
+	if !strings.Contains(warning, `"name":"DLM_SERVER_LOCK_TIMOUT"`) || strings.Contains(rest, "DLM_SERVER") {
+		t.Errorf("the misspelt variable:\n%s", s.log.String())
+	}
+	line, _, _ := strings.Cut(rest, "\n")
 	var first struct {
 		Msg, Level, Dir, Took, Address string
 		Created                        bool
@@ -169,7 +168,7 @@ func TestServes(t *testing.T) {
 	s = launch(t, vars)
 	s.log.waitFor(t, "msg=serving")
 	s.stop()
-	if log := s.log.String(); strings.Contains(log, "ignored") || !strings.Contains(log, "clean=true") {
+	if log := s.log.String(); strings.Contains(log, "ignored=") || !strings.Contains(log, "clean=true") {
 		t.Errorf("the second start:\n%s", log)
 	}
 	s = launch(t, vars, "--lock-timeout", "12s", "--log-level", "warn")
