@@ -25,7 +25,7 @@ LEDGER     := sim/LEDGER.tsv
 COMMIT      = $(shell git rev-parse HEAD)$(shell git status --porcelain -- . ':!$(LEDGER)' | grep -q . && echo -dirty)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint proto protocheck sim soak simbench mutants mutantslice goals bench figures clean
+.PHONY: help build run test lint docs proto protocheck sim soak simbench mutants mutantslice goals bench figures clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ bench: build ## start a server and measure it with dlm bench: SECONDS=5 RUNS=3
 
 simbench: ## measure the simulator: events and simulated seconds a second on one core
 	@$(GO) run ./sim/simbench
+
+docs: ## make the reference in docs/cli.md from the commands
+	$(GO) test ./cmd/dlm -count 1 -run "^TestDocs$$" -args -update
 
 figures: ## measure server and client on this machine (benchmarks)
 	$(GO) test ./internal/figures -run '^$$' -bench . -benchtime 5s -timeout 30m

@@ -14,10 +14,10 @@ import (
 
 // checkView is what `check` prints.
 type checkView struct {
-	Lock    string      `json:"lock"`
-	Token   uint64      `json:"token"`
-	Current bool        `json:"current"`
-	Holders []partyView `json:"holders"`
+	Lock    string      `json:"lock" doc:"its name"`
+	Token   uint64      `json:"token" doc:"that was asked about"`
+	Current bool        `json:"current" doc:"the answer"`
+	Holders []partyView `json:"holders" doc:"who has the lock, if the answer is no"`
 }
 
 func newCheck(g *globals) *cobra.Command {

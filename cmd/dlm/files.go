@@ -20,10 +20,10 @@ import (
 
 // fileView is one file as printed.
 type fileView struct {
-	File     string `json:"file"`
-	Lock     string `json:"lock"`
-	Length   uint64 `json:"length"`
-	Checksum string `json:"crc32c"`
+	File     string `json:"file" doc:"its name"`
+	Lock     string `json:"lock" doc:"that guards it"`
+	Length   uint64 `json:"length" doc:"in bytes"`
+	Checksum string `json:"crc32c" doc:"of all its bytes, in hexadecimal"`
 }
 
 func newFiles(g *globals) *cobra.Command {
@@ -254,11 +254,11 @@ func twoNames(verb string) cobra.PositionalArgs {
 
 // appendView is what `append` prints.
 type appendView struct {
-	File   string `json:"file"`
-	Lock   string `json:"lock"`
-	Token  uint64 `json:"token"`
-	Offset uint64 `json:"offset"`
-	Bytes  uint64 `json:"bytes"`
+	File   string `json:"file" doc:"its name"`
+	Lock   string `json:"lock" doc:"under which"`
+	Token  uint64 `json:"token" doc:"of the hold"`
+	Offset uint64 `json:"offset" doc:"where the data begins"`
+	Bytes  uint64 `json:"bytes" doc:"that were appended"`
 }
 
 func (g *globals) runAppend(cmd *cobra.Command, f *lockFlags, h *holdFlags, name, file string, in io.Reader, out format) error {

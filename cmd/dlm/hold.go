@@ -20,8 +20,8 @@ type holdFlags struct {
 
 func (f *holdFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.Uint64Var(&f.session, "session", 0, "the `session` that holds the lock (default: DLM_SESSION)")
-	flags.Uint64Var(&f.token, "token", 0, "the `token` of the hold (default: DLM_TOKEN, or else the one that the session holds now)")
+	flags.Uint64Var(&f.session, "session", 0, "`id` of the session that holds the lock (default: DLM_SESSION)")
+	flags.Uint64Var(&f.token, "token", 0, "token of the hold, a `number` (default: DLM_TOKEN, or else the one that the session holds now)")
 }
 
 // hold is one that another process has acquired.
@@ -132,11 +132,11 @@ func renewal(lock string, token uint64, limit time.Duration) *dlmv1.Request {
 
 // holdView is a hold as printed.
 type holdView struct {
-	Lock     string  `json:"lock"`
-	Token    uint64  `json:"token"`
-	Session  uint64  `json:"session"`
-	Mode     string  `json:"mode"`
-	LeftSecs float64 `json:"lease_seconds"`
+	Lock     string  `json:"lock" doc:"its name"`
+	Token    uint64  `json:"token" doc:"of the hold"`
+	Session  uint64  `json:"session" doc:"that holds it"`
+	Mode     string  `json:"mode" doc:"exclusive or shared"`
+	LeftSecs float64 `json:"lease_seconds" doc:"until the hold ends unless it is renewed"`
 
 	left    time.Duration
 	limited bool

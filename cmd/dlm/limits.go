@@ -94,11 +94,11 @@ func (l limit) text(v uint64) string {
 
 // limitView is one limit as printed. Value is in nanoseconds for a duration.
 type limitView struct {
-	Limit string `json:"limit"`
-	Value uint64 `json:"value"`
-	Unit  string `json:"unit"`
-	Text  string `json:"text"`
-	About string `json:"about"`
+	Limit string `json:"limit" doc:"its name"`
+	Value uint64 `json:"value" doc:"in nanoseconds, bytes, millionths or pieces"`
+	Unit  string `json:"unit" doc:"duration, bytes, ppm or count"`
+	Text  string `json:"text" doc:"the value as it can be given to set"`
+	About string `json:"about" doc:"what it bounds"`
 }
 
 func newLimits(g *globals) *cobra.Command {

@@ -17,26 +17,26 @@ import (
 
 // lockView is one lock as printed. Durations are in seconds of cluster time.
 type lockView struct {
-	Lock      string      `json:"lock"`
-	Holders   []partyView `json:"holders"`
-	Waiters   []partyView `json:"waiters"`
-	DelaySecs float64     `json:"delay_seconds,omitempty"`
+	Lock      string      `json:"lock" doc:"its name"`
+	Holders   []partyView `json:"holders" doc:"in the order in which they were granted"`
+	Waiters   []partyView `json:"waiters" doc:"in the order in which they will be granted"`
+	DelaySecs float64     `json:"delay_seconds,omitempty" doc:"how long the lock-delay still keeps the lock from everybody"`
 
 	delay time.Duration
 }
 
 // partyView is a holder or a waiter.
 type partyView struct {
-	Session     uint64  `json:"session"`
-	Label       string  `json:"label,omitempty"`
-	Mode        string  `json:"mode"`
-	Token       uint64  `json:"token,omitempty"`
-	Value       string  `json:"value,omitempty"`
-	ValueBase64 string  `json:"value_base64,omitempty"`
-	AgeSecs     float64 `json:"age_seconds"`
-	LeftSecs    float64 `json:"lease_seconds,omitempty"`
-	TimeoutSecs float64 `json:"timeout_seconds,omitempty"`
-	Revoked     bool    `json:"revoked,omitempty"`
+	Session     uint64  `json:"session" doc:"its id"`
+	Label       string  `json:"label,omitempty" doc:"of the session"`
+	Mode        string  `json:"mode" doc:"exclusive or shared"`
+	Token       uint64  `json:"token,omitempty" doc:"of a holder"`
+	Value       string  `json:"value,omitempty" doc:"of a holder, if it is UTF-8"`
+	ValueBase64 string  `json:"value_base64,omitempty" doc:"of a holder, if it is not UTF-8"`
+	AgeSecs     float64 `json:"age_seconds" doc:"since the grant, or since the wait began"`
+	LeftSecs    float64 `json:"lease_seconds,omitempty" doc:"of a holder: until the hold ends unless it is renewed"`
+	TimeoutSecs float64 `json:"timeout_seconds,omitempty" doc:"of a waiter with a wait timeout: until that passes"`
+	Revoked     bool    `json:"revoked,omitempty" doc:"the token is invalid, the lock is blocked until that is confirmed or the lease ends"`
 
 	value     []byte
 	age, left time.Duration

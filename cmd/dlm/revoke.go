@@ -14,12 +14,12 @@ import (
 
 // revokeView is what `revoke` prints.
 type revokeView struct {
-	Lock    string   `json:"lock,omitempty"`
-	Session uint64   `json:"session,omitempty"`
-	Tokens  []uint64 `json:"tokens"`
-	Now     bool     `json:"now"`
+	Lock    string   `json:"lock,omitempty" doc:"that was revoked"`
+	Session uint64   `json:"session,omitempty" doc:"that was revoked"`
+	Tokens  []uint64 `json:"tokens" doc:"of the lock, that are invalid now"`
+	Now     bool     `json:"now" doc:"whether without waiting"`
 	// Blocked is how long, at most, a former holder still keeps the next one waiting.
-	BlockedSecs float64 `json:"blocked_seconds"`
+	BlockedSecs float64 `json:"blocked_seconds" doc:"how long, at most, the next holder waits for a confirmation"`
 
 	blocked time.Duration
 }
@@ -83,9 +83,9 @@ it. Use it when you know that the holder is dead, or when everything that it tou
 	}
 	out.add(cmd)
 	flags := cmd.Flags()
-	flags.Uint64Var(&session, "session", 0, "end this `session`")
-	flags.Uint64Var(&token, "token", 0, "only the hold with this `token` (default: all holds of the lock)")
-	flags.StringVar(&why, "why", "", "a `reason`, told to the holder")
+	flags.Uint64Var(&session, "session", 0, "end the session with this `id`")
+	flags.Uint64Var(&token, "token", 0, "only the hold with this token, a `number` (default: all holds of the lock)")
+	flags.StringVar(&why, "why", "", "a reason, told to the holder")
 	flags.BoolVar(&now, "now", false, "do not wait until the holder has stopped: see the warning above")
 	_ = cmd.RegisterFlagCompletionFunc("session", g.completeSessions)
 	return cmd

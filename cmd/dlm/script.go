@@ -65,7 +65,7 @@ they are not told otherwise.
 	f.add(cmd, true)
 	out.add(cmd)
 	cmd.Flags().BoolVar(&export, "export", false, "print shell commands that set DLM_LOCK, DLM_TOKEN and DLM_SESSION")
-	cmd.Flags().Uint64Var(&session, "session", 0, "acquire it in this `session` too, instead of a new one")
+	cmd.Flags().Uint64Var(&session, "session", 0, "acquire it in the session with this `id`, instead of a new one")
 	return cmd
 }
 
@@ -270,10 +270,10 @@ func (g *globals) renewInside(address string, limit time.Duration, out format) e
 
 // releaseView is what `release` prints.
 type releaseView struct {
-	Lock          string `json:"lock"`
-	Token         uint64 `json:"token"`
-	Session       uint64 `json:"session"`
-	SessionClosed bool   `json:"session_closed"`
+	Lock          string `json:"lock" doc:"that was released"`
+	Token         uint64 `json:"token" doc:"of the hold"`
+	Session       uint64 `json:"session" doc:"that held it"`
+	SessionClosed bool   `json:"session_closed" doc:"whether it held nothing else"`
 }
 
 func newRelease(g *globals) *cobra.Command {

@@ -14,15 +14,15 @@ import (
 
 // sessionView is one session as printed. Durations are in seconds of cluster time.
 type sessionView struct {
-	Session  uint64  `json:"session"`
-	Label    string  `json:"label"`
-	Instance uint64  `json:"instance"`
-	TTLSecs  float64 `json:"ttl_seconds"`
-	AgeSecs  float64 `json:"age_seconds"`
-	LeftSecs float64 `json:"lease_seconds"`
-	Holds    uint64  `json:"holds"`
-	Waits    uint64  `json:"waits"`
-	Revoked  bool    `json:"revoked"`
+	Session  uint64  `json:"session" doc:"its id"`
+	Label    string  `json:"label" doc:"who it is"`
+	Instance uint64  `json:"instance" doc:"how many processes had it so far"`
+	TTLSecs  float64 `json:"ttl_seconds" doc:"its TTL"`
+	AgeSecs  float64 `json:"age_seconds" doc:"since it was opened"`
+	LeftSecs float64 `json:"lease_seconds" doc:"until it ends unless it is renewed"`
+	Holds    uint64  `json:"holds" doc:"locks that it holds"`
+	Waits    uint64  `json:"waits" doc:"locks that it waits for"`
+	Revoked  bool    `json:"revoked" doc:"an operator has ended it, it is not closed yet"`
 
 	ttl, age, left time.Duration
 }

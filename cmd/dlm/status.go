@@ -13,18 +13,18 @@ import (
 
 // statusView is the status as printed. Ids are in hexadecimal, as in the server's log.
 type statusView struct {
-	Server        string `json:"server"`
-	Version       string `json:"version"`
-	ClusterID     string `json:"cluster_id"`
-	MemberID      string `json:"member_id"`
-	Term          uint64 `json:"term"`
-	Index         uint64 `json:"index"`
-	SnapshotIndex uint64 `json:"snapshot_index"`
-	Sessions      uint64 `json:"sessions"`
-	Locks         uint64 `json:"locks"`
-	Waiters       uint64 `json:"waiters"`
-	Files         uint64 `json:"files"`
-	LastToken     uint64 `json:"last_token"`
+	Server        string `json:"server" doc:"the address that was asked"`
+	Version       string `json:"version" doc:"of the server"`
+	ClusterID     string `json:"cluster_id" doc:"in hexadecimal, as in the log"`
+	MemberID      string `json:"member_id" doc:"in hexadecimal, as in the log"`
+	Term          uint64 `json:"term" doc:"of the log"`
+	Index         uint64 `json:"index" doc:"last position of the log that was applied"`
+	SnapshotIndex uint64 `json:"snapshot_index" doc:"position up to which the log is no longer needed"`
+	Sessions      uint64 `json:"sessions" doc:"that are open"`
+	Locks         uint64 `json:"locks" doc:"that are held, waited for or in lock-delay"`
+	Waiters       uint64 `json:"waiters" doc:"of all locks"`
+	Files         uint64 `json:"files" doc:"that there are"`
+	LastToken     uint64 `json:"last_token" doc:"greatest token that was granted"`
 }
 
 func newStatus(g *globals) *cobra.Command {
