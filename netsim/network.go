@@ -27,6 +27,9 @@ type Faults struct {
 	ResetPPM int
 	// DialFailPPM of the connections are refused.
 	DialFailPPM int
+	// Only, if there are any, are the only ones of these hits that strike; all other messages cross unharmed. So a failing
+	// run can be reduced to the few messages that matter.
+	Only []Hit `json:",omitempty"`
 }
 
 // Handler gets what the network delivers. Its methods may send, dial and close.
@@ -63,6 +66,7 @@ type Network struct {
 	Stats   Stats
 	// Observe, if set, is told of every step of every message before anything comes of it. It must not use the network.
 	Observe func(*Passage)
+	struck  []Hit
 }
 
 // Stats counts what the network did.
@@ -142,10 +146,6 @@ func (n *Network) link(client, server int) *link {
 	return l
 }
 
-func hit(h uint64, salt uint64, ppm int) bool {
-	return ppm > 0 && int(Hash(h, salt)%1_000_000) < ppm
-}
-
 // Dial makes a connection that the client calls own. The client hears Connected, Disconnected (refused) or nothing.
 func (n *Network) Dial(client int, own uint64, server int) {
 	l := n.link(client, server)
@@ -157,7 +157,7 @@ func (n *Network) Dial(client int, own uint64, server int) {
 	h := Hash(n.seed, uint64(client), uint64(server), 3, l.dials)
 	there := between(Hash(h, saltDelay), n.faults.DelayMin, n.faults.DelayMax)
 	back := between(Hash(h, saltDialBy), n.faults.DelayMin, n.faults.DelayMax)
-	refused := hit(h, saltDial, n.faults.DialFailPPM)
+	refused := n.strikes(h, saltDial, n.faults.DialFailPPM, Hit{HitRefuse, client, server, ToServer, l.dials})
 	connected := func() {
 		if l.cut[ToClient] || !c.clientOpen {
 			return
@@ -203,14 +203,17 @@ func (n *Network) send(c *conn, way Way, frame []byte) {
 	n.sent++
 	h := Hash(n.seed, uint64(c.client), uint64(c.server), uint64(way), l.number[way])
 	f := &n.faults
+	hit := func(salt uint64, ppm int, kind HitKind) bool {
+		return n.strikes(h, salt, ppm, Hit{kind, c.client, c.server, way, l.number[way]})
+	}
 	delay := between(Hash(h, saltDelay), f.DelayMin, f.DelayMax)
-	if hit(h, saltSlow, f.SlowPPM) {
+	if hit(saltSlow, f.SlowPPM, HitSlow) {
 		n.Stats.Slow++
 		delay += tail(Hash(h, saltSlowBy), 0, f.SlowMax)
 	}
 	m := message{id: n.sent, c: c, way: way, number: l.number[way], frame: bytes.Clone(frame)}
 	n.passing(&m, StepSent, n.sim.Now()+delay)
-	if hit(h, saltLate, f.LatePPM) {
+	if hit(saltLate, f.LatePPM, HitLate) {
 		n.Stats.Late++
 		n.sim.After(delay+between(Hash(h, saltLateBy), 0, f.LateMax), func() {
 			if l.live != nil {
@@ -224,19 +227,19 @@ func (n *Network) send(c *conn, way Way, frame []byte) {
 			}
 		})
 	}
-	if hit(h, saltDup, f.DupPPM) {
+	if hit(saltDup, f.DupPPM, HitDuplicate) {
 		n.Stats.Duplicated++
 		again := delay + between(Hash(h, saltDupBy), 0, 2*f.DelayMax)
 		n.sim.After(again, func() { n.deliver(m.copy(CopySecond, c)) })
 	}
-	if hit(h, saltReset, f.ResetPPM) {
+	if hit(saltReset, f.ResetPPM, HitReset) {
 		n.sim.After(delay, func() {
 			n.passing(&m, StepReset, 0)
 			n.Reset(c.client, c.own)
 		})
 		return
 	}
-	if hit(h, saltDrop, f.DropPPM) {
+	if hit(saltDrop, f.DropPPM, HitDrop) {
 		n.Stats.Dropped++
 		n.passing(&m, StepDropped, n.sim.Now()+delay)
 		return

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"dlm/netsim"
 )
 
 // The bounds of a plan that can be run. Seeds draw well inside them.
@@ -95,7 +97,25 @@ func (c *Config) check() error {
 			return err
 		}
 	}
+	if err := checkHits(c.Net.Only, c.Clients); err != nil {
+		return fmt.Errorf("Net.Only%w", err)
+	}
 	return within("SegmentBytes", c.SegmentBytes, 0, 1<<30)
+}
+
+func checkHits(hits []netsim.Hit, clients int) error {
+	if n := len(hits); n > maxFaults {
+		return fmt.Errorf("%d hits; at most %d are allowed", n, maxFaults)
+	}
+	for i, h := range hits {
+		if !slices.Contains(netsim.HitKinds(), h.Kind) {
+			return fmt.Errorf("[%d]: Kind is %q; these are allowed: %q", i, h.Kind, netsim.HitKinds())
+		}
+		if err := within("Client", h.Client, 0, clients-1); err != nil {
+			return fmt.Errorf("[%d]: %w", i, err)
+		}
+	}
+	return nil
 }
 
 func (a *Actor) check(clients int) error {

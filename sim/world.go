@@ -97,6 +97,9 @@ func (w *World) Steps() uint64 { return w.sim.Steps() }
 // Now is the virtual time.
 func (w *World) Now() time.Duration { return w.sim.Now() }
 
+// Struck are the messages that the network's faults hit.
+func (w *World) Struck() []netsim.Hit { return w.net.Struck() }
+
 // Run runs the plan to its end, or to the first broken promise (a *Failure).
 func (w *World) Run() error {
 	if err := w.server.create(); err != nil {

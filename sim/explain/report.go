@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 
+	"dlm/netsim"
 	"dlm/sim"
 	"dlm/sim/minimise"
 	"dlm/sim/run"
@@ -48,9 +49,11 @@ func Report(w io.Writer, p sim.Plan, f *sim.Failure, o Options) {
 
 // smaller minimises a plan, keeps it in a file and says so.
 func smaller(w io.Writer, p sim.Plan, f *sim.Failure, o Options) (sim.Plan, *sim.Failure) {
-	out, err := minimise.Minimise(p, minimise.Options{Runs: o.Minimise, Run: func(p sim.Plan) *sim.Failure {
-		return o.Run(p, nil).Failure
-	}})
+	out, err := minimise.Minimise(p, minimise.Options{
+		Runs:   o.Minimise,
+		Run:    func(p sim.Plan) *sim.Failure { return o.Run(p, nil).Failure },
+		Struck: func(p sim.Plan) []netsim.Hit { return o.Run(p, nil).Struck },
+	})
 	switch {
 	case err != nil:
 		fmt.Fprintf(w, "it does not repeat in this process: %v\n", err)

@@ -9,7 +9,8 @@
 //     because nothing more could be taken away.
 //
 // How: delta debugging (Zeller's ddmin) over lists (faults, actors, operations), then every field of the configuration and
-// of what is left is set to zero or to a rounder number; all that again until a round changes nothing.
+// of what is left is set to zero or to a rounder number; all that again until a round changes nothing. Then the network's
+// rates give way to a list of the messages that they hit, and the list is reduced.
 //
 //	plan ─> faults after the failure ─> faults ─> actors ─> operations ─> configuration ─> fields ─┐
 //	         ^                                                                                     │

@@ -10,11 +10,7 @@ import (
 
 // config makes the world simpler: first all of the network's faults at once, then field by field.
 func (m *minimiser) config() {
-	m.try(func(p *sim.Plan) {
-		n := p.Config.Net
-		n.DropPPM, n.DupPPM, n.LatePPM, n.SlowPPM, n.ResetPPM, n.DialFailPPM = 0, 0, 0, 0, 0, 0
-		p.Config.Net = n
-	})
+	m.try(func(p *sim.Plan) { only(p, nil) })
 	m.simplify(func(p *sim.Plan) any { return &p.Config })
 }
 
@@ -45,18 +41,21 @@ func (m *minimiser) simplify(part func(*sim.Plan) any) {
 	}
 }
 
-// leaves are the fields of a struct that hold a number or a truth value, those of inner structs included. The sizes of the
-// server's files are left out: 0 stands for their defaults, which are large and make every run slow.
+// leaves are the fields of a struct that hold a number, a truth value or a choice, those of inner structs included. Names
+// are left out, and the sizes of the server's files: 0 stands for their defaults, which are large and make every run slow.
 func leaves(v reflect.Value, found []reflect.Value) []reflect.Value {
 	for i := range v.NumField() {
 		f := v.Field(i)
-		if name := v.Type().Field(i).Name; name != "Bytes" && strings.HasSuffix(name, "Bytes") {
+		switch name := v.Type().Field(i).Name; {
+		case name == "Kind" || name == "Lock" || name == "File":
+			continue
+		case name != "Bytes" && strings.HasSuffix(name, "Bytes"):
 			continue
 		}
 		switch f.Kind() {
 		case reflect.Struct:
 			found = leaves(f, found)
-		case reflect.Bool, reflect.Int, reflect.Int64, reflect.Uint64:
+		case reflect.Bool, reflect.String, reflect.Int, reflect.Int64, reflect.Uint64:
 			found = append(found, f)
 		}
 	}
@@ -71,6 +70,9 @@ func simpler(v reflect.Value) []reflect.Value {
 	values := []reflect.Value{reflect.Zero(v.Type())}
 	switch v.Kind() {
 	case reflect.Int, reflect.Int64:
+		if n := v.Int(); n >= 2 && n < 10 { // a number of times
+			values = append(values, reflect.ValueOf(int64(1)).Convert(v.Type()))
+		}
 		if n := rounder(v.Int()); n != v.Int() {
 			values = append(values, reflect.ValueOf(n).Convert(v.Type()))
 		}

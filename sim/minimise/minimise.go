@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"dlm/netsim"
 	"dlm/sim"
 	"dlm/sim/run"
 )
@@ -18,6 +19,8 @@ type Options struct {
 	Runs int
 	// Run runs a plan and says what broke, nil = nothing. Default: run.Run.
 	Run func(sim.Plan) *sim.Failure
+	// Struck runs a plan and lists what the network's faults hit. Default: run.Run.
+	Struck func(sim.Plan) []netsim.Hit
 }
 
 // Outcome is a minimised plan.
@@ -44,12 +47,15 @@ var ErrPasses = errors.New("minimise: the plan breaks nothing")
 
 // Minimise makes a plan smaller that still breaks what it breaks.
 func Minimise(p sim.Plan, o Options) (Outcome, error) {
-	m := &minimiser{left: o.Runs, run: o.Run, met: map[string]*sim.Failure{}}
+	m := &minimiser{left: o.Runs, run: o.Run, struck: o.Struck, met: map[string]*sim.Failure{}}
 	if m.left == 0 {
 		m.left = DefaultRuns
 	}
 	if m.run == nil {
 		m.run = func(p sim.Plan) *sim.Failure { return run.Run(p, nil).Failure }
+	}
+	if m.struck == nil {
+		m.struck = func(p sim.Plan) []netsim.Hit { return run.Run(p, nil).Struck }
 	}
 	m.plan = clone(p)
 	m.failure = m.once(m.plan)
@@ -60,6 +66,10 @@ func Minimise(p sim.Plan, o Options) (Outcome, error) {
 	for m.left > 0 && !finished {
 		before := key(m.plan)
 		m.round()
+		if key(m.plan) == before {
+			// Last, since messages have other numbers when anything else is taken away.
+			m.network()
+		}
 		finished = m.left > 0 && key(m.plan) == before
 	}
 	return Outcome{Plan: m.plan, Failure: m.failure, Runs: m.runs, Finished: finished, Others: m.others}, nil
@@ -69,6 +79,7 @@ type minimiser struct {
 	plan    sim.Plan // the smallest so far
 	failure *sim.Failure
 	run     func(sim.Plan) *sim.Failure
+	struck  func(sim.Plan) []netsim.Hit
 	runs    int
 	left    int
 	met     map[string]*sim.Failure // what was run before, by its key
@@ -204,6 +215,9 @@ func (m *minimiser) fewerClients() {
 	for _, f := range m.plan.Faults {
 		used[f.Client] = true
 	}
+	for _, h := range m.plan.Config.Net.Only {
+		used[h.Client] = true
+	}
 	number := map[int]int{-1: -1}
 	for old := range m.plan.Config.Clients {
 		if used[old] {
@@ -222,12 +236,16 @@ func (m *minimiser) fewerClients() {
 		for i := range p.Faults {
 			p.Faults[i].Client = number[p.Faults[i].Client]
 		}
+		for i := range p.Config.Net.Only {
+			p.Config.Net.Only[i].Client = number[p.Config.Net.Only[i].Client]
+		}
 	})
 }
 
 // clone copies a plan with its lists.
 func clone(p sim.Plan) sim.Plan {
 	p.Faults = slices.Clone(p.Faults)
+	p.Config.Net.Only = slices.Clone(p.Config.Net.Only)
 	p.Actors = slices.Clone(p.Actors)
 	for i := range p.Actors {
 		p.Actors[i].Ops = slices.Clone(p.Actors[i].Ops)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"dlm/netsim"
 	"dlm/sim"
 	"dlm/sim/run"
 )
@@ -167,4 +168,40 @@ func TestPlanIsNotChanged(t *testing.T) {
 	if key(p) != before {
 		t.Error("the plan was changed")
 	}
+}
+
+// Of the messages that the network's faults hit, those that matter are left.
+func TestMessagesThatMatter(t *testing.T) {
+	p := large(t, func(p sim.Plan) bool { return p.Config.Net.DropPPM > 0 && p.Config.Clients == 3 })
+	all := struck(200)
+	matters := []netsim.Hit{all[17], all[150]}
+	lost := func(p sim.Plan) bool {
+		hits := p.Config.Net.Only
+		if hits == nil && !noRates(p.Config.Net) {
+			hits = all
+		}
+		return slices.Contains(hits, matters[0]) && slices.Contains(hits, matters[1])
+	}
+	out, err := Minimise(p, Options{Run: breaks("G8", lost), Struck: func(sim.Plan) []netsim.Hit { return all }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !out.Finished || !slices.Equal(out.Plan.Config.Net.Only, matters) || run.Size(out.Plan) != "0 faults and 2 messages hit, 0 actors, 0 operations" {
+		t.Errorf("finished %v, %s\n%s", out.Finished, run.Size(out.Plan), run.Describe(out.Plan))
+	}
+	// They survive being saved.
+	b, err := run.EncodePlan(out.Plan, "G8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f, err := run.DecodePlan(b); err != nil || key(f.Plan) != key(out.Plan) {
+		t.Errorf("saved and read again it is another plan (%v)", err)
+	}
+}
+
+func struck(n int) (hits []netsim.Hit) {
+	for i := range n {
+		hits = append(hits, netsim.Hit{Kind: netsim.HitDrop, Client: 0, Way: netsim.Way(i % 2), Number: uint64(i/2 + 1)})
+	}
+	return hits
 }

@@ -14,7 +14,12 @@ import (
 func Describe(p sim.Plan) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "seed %d, %d clients, faults until %v\n", p.Seed, p.Config.Clients, p.Config.Faulty)
-	fmt.Fprintf(&b, "  network %s\n", fields(p.Config.Net))
+	net := p.Config.Net
+	net.Only = nil
+	fmt.Fprintf(&b, "  network %s\n", fields(net))
+	for _, h := range p.Config.Net.Only {
+		fmt.Fprintf(&b, "  only this is hit: %v\n", h)
+	}
 	inTime := slices.SortedStableFunc(slices.Values(p.Faults), func(a, b sim.Fault) int { return cmp.Compare(a.At, b.At) })
 	for _, f := range inTime {
 		fmt.Fprintf(&b, "  fault %s\n", fields(f))
@@ -41,7 +46,11 @@ func Size(p sim.Plan) string {
 	for _, a := range p.Actors {
 		ops += len(a.Ops)
 	}
-	return fmt.Sprintf("%s, %s, %s", many(len(p.Faults), "fault"), many(len(p.Actors), "actor"), many(ops, "operation"))
+	faults := many(len(p.Faults), "fault")
+	if n := len(p.Config.Net.Only); n > 0 {
+		faults += " and " + many(n, "message") + " hit"
+	}
+	return fmt.Sprintf("%s, %s, %s", faults, many(len(p.Actors), "actor"), many(ops, "operation"))
 }
 
 func many(n int, what string) string {

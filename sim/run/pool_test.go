@@ -129,3 +129,15 @@ func TestPanicIsAFailure(t *testing.T) {
 		t.Error("which failures are the same is wrong")
 	}
 }
+
+// The messages that the network's faults hit, listed, give the same run as the rates.
+func TestHitsGiveTheSameRun(t *testing.T) {
+	for seed := uint64(1); seed <= 20; seed++ {
+		p := sim.Expand(seed)
+		byRates := Run(p, nil)
+		p.Config.Net.Only = byRates.Struck
+		if r := Run(p, nil); len(byRates.Struck) > 0 && r.Hash != byRates.Hash {
+			t.Errorf("seed %d: trace %016x with rates, %016x with %d hits", seed, byRates.Hash, r.Hash, len(byRates.Struck))
+		}
+	}
+}

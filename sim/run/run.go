@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"dlm/netsim"
 	"dlm/sim"
 )
 
@@ -24,6 +25,8 @@ type Result struct {
 	// Virtual is how much time passed in the simulation, Steps how many events it was.
 	Virtual time.Duration
 	Steps   uint64
+	// Struck are the messages that the network's faults hit. They stay in this process.
+	Struck []netsim.Hit `json:"-"`
 }
 
 // Panic is the number of a failure that is a panic.
@@ -45,6 +48,7 @@ func Run(p sim.Plan, rec *sim.Recorder) Result {
 	r := Result{Seed: p.Seed}
 	if w != nil {
 		r.Hash, r.Counts, r.Checks, r.Virtual, r.Steps = w.Hash(), w.Counts(), w.Checks(), w.Now(), w.Steps()
+		r.Struck = w.Struck()
 	}
 	if err != nil && !errors.As(err, &r.Failure) {
 		r.Failure = &sim.Failure{Number: "sim", Text: err.Error(), At: r.Virtual}
