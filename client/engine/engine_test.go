@@ -302,6 +302,22 @@ func TestRevokeConfirmedByHandAfterATakeover(t *testing.T) {
 	b.must(next)
 }
 
+// A session outlives that the window is made smaller than what lies between the oldest and the newest of its requests.
+func TestSmallerWindow(t *testing.T) {
+	w := newWorld(t, 11)
+	a, b := w.client(Config{}, 1), w.client(Config{}, 1)
+	sa, sb := a.session(3*time.Second), b.session(20*time.Second)
+	token := b.lock(sb, acquire("x"))
+	waits := a.e.Lock(a.clock(), 0, sa, acquire("x"))
+	w.run(10 * time.Second) // a dozen keep-alives
+	b.must(b.e.Do(b.clock(), 0, sb, &dlmv1.Request{Op: &dlmv1.Request_SetLimits{
+		SetLimits: &dlmv1.SetLimits{Limits: &dlmv1.Limits{Window: 4}},
+	}}))
+	w.run(30 * time.Second)
+	b.must(b.e.Unlock(b.clock(), 0, sb, "x", token))
+	a.must(waits)
+}
+
 // A busy session whose keep-alives do not get through must not live on the answers of its other requests, which do not
 // tell what was revoked.
 func TestOtherTrafficDoesNotHideARevoke(t *testing.T) {

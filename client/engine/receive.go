@@ -67,6 +67,11 @@ func (e *Engine) sight(m mark) {
 }
 
 func (e *Engine) onAnswer(now time.Duration, a *dlmv1.Answer) {
+	if a.GetReason() == dlmv1.Reason_REASON_WINDOW_FULL && a.GetLimit() > 0 {
+		// An operator has made it smaller since the hello. Only who knows its size says precisely enough what is awaited; or
+		// else nothing more would ever fit, keep-alives neither.
+		e.window = min(e.window, int(a.GetLimit()))
+	}
 	if !isRefusal(a) {
 		e.link.backoff.reset()
 	}
