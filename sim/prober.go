@@ -167,8 +167,8 @@ func (p *prober) end(s *seenSession, cause lossCause) {
 	s.ended = true
 	p.live--
 	p.meetIf(endsWithAll, len(s.holds) > 0 && s.waits > 0)
-	p.meetIf(expiresAtRestart, cause != byRelease && p.fresh)
-	p.meetIf(defaultTTL, cause != byRelease && s.ttl >= uint64(30*time.Second))
+	p.meetIf(expiresAtRestart, cause == byExpiry && p.fresh)
+	p.meetIf(defaultTTL, cause == byExpiry && s.ttl >= uint64(30*time.Second))
 	if cause == byExpiry && p.w.net.IsCut(s.client, 0) {
 		cause = byCutOff
 	}

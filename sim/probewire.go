@@ -79,10 +79,22 @@ func (p *prober) again(q *seenRequest) {
 
 // delivered takes a frame that a client looks at.
 func (p *prober) delivered(f *dlmv1.ServerFrame) {
+	for _, n := range f.GetNotices() {
+		switch n.GetKind() {
+		case dlmv1.Notice_KIND_LOCK_LOST:
+			p.told[n.GetToken()] = true
+		case dlmv1.Notice_KIND_QUEUED:
+			q := p.requests[[2]uint64{n.GetSession(), n.GetSequence()}]
+			p.meetIf(queuedTooLate, q != nil && q.got)
+		}
+	}
 	for _, a := range f.GetAnswers() {
 		s := p.sessions[a.GetSession()]
 		p.meetIf(answerAfterLapse, s != nil && s.lapsed && a.GetReason() == dlmv1.Reason_REASON_OK)
 		for _, x := range a.GetLosses() {
+			if a.GetSequence() == 0 {
+				p.told[x.GetToken()] = true // a takeover's: the notice went to the former instance
+			}
 			if h := p.holds[x.GetToken()]; h != nil && h.session.id == a.GetSession() && !p.told[x.GetToken()] {
 				p.told[x.GetToken()] = true
 				p.meet(noticeLost)
@@ -106,15 +118,6 @@ func (p *prober) delivered(f *dlmv1.ServerFrame) {
 		case dlmv1.Reason_REASON_INVALID:
 			p.meetIf(limitValue, op != nil && a.GetLimit() != 0)
 			p.meetIf(limitAppend, q.r.GetAppend() != nil && a.GetLimit() != 0)
-		}
-	}
-	for _, n := range f.GetNotices() {
-		switch n.GetKind() {
-		case dlmv1.Notice_KIND_LOCK_LOST:
-			p.told[n.GetToken()] = true
-		case dlmv1.Notice_KIND_QUEUED:
-			q := p.requests[[2]uint64{n.GetSession(), n.GetSequence()}]
-			p.meetIf(queuedTooLate, q != nil && q.got)
 		}
 	}
 }
