@@ -16,7 +16,8 @@ type event struct {
 	peer  peer               // of a new connection
 	frame *dlmv1.ClientFrame // eventCall, eventFrame
 	file  replica.FileResult
-	err   error                // eventLogDone, eventAbort
+	log   replica.LogResult    // eventLogDone
+	err   error                // eventAbort
 	stats chan<- replica.Stats // eventStats; holds one
 	cost  int64                // eventCall, eventFrame: bytes of memory, about
 }

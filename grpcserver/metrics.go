@@ -96,6 +96,10 @@ func (m *metrics) addGauges() {
 		func(s replica.Stats) float64 { return float64(s.Pending) })
 	add("dlm_unwritten_file_bytes", "Appended bytes that are in the log and not yet in their files.", prometheus.GaugeValue,
 		func(s replica.Stats) float64 { return float64(s.UnwrittenBytes) })
+	add("dlm_disk_free_bytes", "Free bytes on the data directory's file system when it was last looked at.", prometheus.GaugeValue,
+		func(s replica.Stats) float64 { return float64(s.Disk.Free) })
+	add("dlm_disk_level", "0 enough room; 1 appends are refused; 2 new sessions and acquires too; 3 everything.", prometheus.GaugeValue,
+		func(s replica.Stats) float64 { return float64(s.Disk.Level) })
 	add("dlm_log_index", "Position of the log that is applied.", prometheus.GaugeValue,
 		func(s replica.Stats) float64 { return float64(s.Applied) })
 	add("dlm_snapshot_index", "Position of the log that the last snapshot covers.", prometheus.GaugeValue,

@@ -26,6 +26,9 @@ type nodeLoop struct {
 	leads    atomic.Bool // the same, for others
 	isReady  bool
 	stopping bool
+
+	disk     replica.DiskLevel // as it was told
+	tellDisk func(replica.Disk)
 }
 
 // run returns nil once the node was stopped and is idle, or else what was fatal. Every peer is ended by then.
@@ -88,7 +91,7 @@ func (l *nodeLoop) handle(now time.Duration, e *event) error {
 	case eventDisconnect:
 		l.disconnect(e.conn)
 	case eventLogDone:
-		l.node.LogDone(now, e.err)
+		l.node.LogDone(now, e.log)
 	case eventFileDone:
 		l.node.FileDone(now, e.file)
 	case eventStats:
@@ -132,6 +135,10 @@ func (l *nodeLoop) announce() {
 		l.leads.Store(leads)
 		setHealth(l.health, leads)
 	}
+	if d := l.node.Disk(); d.Level != l.disk {
+		l.disk = d.Level
+		l.tellDisk(d)
+	}
 	if !l.isReady && (l.node.Leading() || l.node.Idle()) {
 		l.isReady = true
 		close(l.ready)
@@ -171,9 +178,9 @@ func (l *nodeLoop) end(err error) error {
 func (s *Server) runLogs() {
 	for t := range s.loop.logs {
 		began := time.Now()
-		err := t.Run(s.storage.store)
+		res := t.Run(s.storage.store)
 		s.metrics.syncs.Observe(time.Since(began).Seconds())
-		s.inbox.put(event{kind: eventLogDone, err: err})
+		s.inbox.put(event{kind: eventLogDone, log: res})
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	dlmv1 "dlm/api/dlm/v1"
 	"dlm/core"
+	"dlm/wal"
 	"dlm/wal/osfs"
 	"dlm/wal/vfs"
 )
@@ -40,6 +41,9 @@ type Options struct {
 
 	// SnapshotBytes is how much log is written between two snapshots. Default 64 MiB; at least 4 KiB.
 	SnapshotBytes uint64
+	// ReserveBytes of free disk space are not for appends: below it, and twice the size of a snapshot, they are refused with
+	// REASON_DISK_FULL. Default: two segments; at least one.
+	ReserveBytes uint64
 	// SegmentBytes is the size of a log segment. Default: package wal's.
 	SegmentBytes int64
 
@@ -80,6 +84,7 @@ func (o Options) Validate() error {
 		value, min int64
 	}{
 		{"bytes between snapshots", int64(min(o.SnapshotBytes, 1<<62)), 4 << 10},
+		{"reserved bytes", int64(min(o.ReserveBytes, 1<<62)), o.SegmentBytes},
 		{"inbox bytes", o.InboxBytes, 64 << 10},
 		{"outbox bytes of a stream", o.OutboxBytes, 64 << 10},
 		{"outbox bytes of all streams", o.OutboxesBytes, o.OutboxBytes},
@@ -112,6 +117,8 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	setDefault(&o.SnapshotBytes, 64<<20)
+	setDefault(&o.SegmentBytes, wal.DefaultSegmentBytes)
+	setDefault(&o.ReserveBytes, uint64(2*o.SegmentBytes))
 	setDefault(&o.InboxBytes, 32<<20)
 	setDefault(&o.OutboxBytes, 16<<20)
 	setDefault(&o.OutboxesBytes, 512<<20)

@@ -72,7 +72,8 @@ func Open(o Options) (*Server, error) {
 		MemberID:      st.recovered.Identity.MemberID,
 		Version:       o.Version,
 		SnapshotBytes: o.SnapshotBytes,
-		Observe:       s.observe,
+		ReserveBytes:  o.ReserveBytes, LogReserveBytes: uint64(o.SegmentBytes) / 4,
+		Observe: s.observe,
 	}, st.recovered, o.Clock())
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("grpcserver: the data directory %s: %w", o.Dir, err), st.close())
@@ -82,6 +83,7 @@ func Open(o Options) (*Server, error) {
 	s.loop = &nodeLoop{
 		node: node, clock: o.Clock, inbox: s.inbox, health: health.NewServer(), ready: make(chan struct{}),
 		logs: make(chan *replica.LogTask, 1), files: make(chan *replica.FileTask, 1), peers: map[uint64]peer{},
+		tellDisk: s.tellDisk,
 	}
 	s.grpc = newGRPC(s)
 	s.warnIgnored(node)

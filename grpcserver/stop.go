@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"dlm/wal"
 )
 
 // drainTimeout is how long a stop waits for clients to take their last frames, once nothing is left to be decided.
@@ -43,7 +45,13 @@ func (s *Server) shutdown(node <-chan error) error {
 	}
 	s.endDisk()
 	s.running.Wait()
-	if err := errors.Join(s.storage.store.Seal(), s.storage.close()); err != nil {
+	sealed := s.storage.store.Seal()
+	if errors.Is(sealed, wal.ErrFull) {
+		// Nothing is lost without it: it only tells the next start that the last batch is whole.
+		s.opts.Logger.Warn("stopping without the log's last mark", "error", sealed)
+		sealed = nil
+	}
+	if err := errors.Join(sealed, s.storage.close()); err != nil {
 		return fmt.Errorf("grpcserver: closing the data directory: %w", err)
 	}
 	s.opts.Logger.Info("stopped", "took", inWords(time.Since(began)))

@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -20,6 +21,9 @@ type fileSide struct {
 	unwritten     int // bytes of the writes in the queue or on their way
 	snapshotIndex uint64
 	sinceSnapshot uint64 // bytes of log
+	// stuck: a write did not fit. It waits at the head of the queue. snapshotNeeds: a snapshot of that size did not.
+	stuck         bool
+	snapshotNeeds uint64
 	snapshotting  bool
 	snapshotSince time.Duration // when it was begun
 	snapshotTook  time.Duration // the last one that was saved
@@ -32,6 +36,8 @@ type fileJob struct {
 	read     *fileRead
 	snapshot *snapshotJob
 	check    []core.FileRecord // at start: the files that the snapshot counts on
+	prepare  bool              // a part of the log's next segment
+	measure  bool              // nothing but a look at the room that is left, as after every task
 }
 
 type fileRead struct {
@@ -46,6 +52,7 @@ type snapshotJob struct {
 	snapshot wal.Snapshot
 	live     map[uint64]bool // files of its state
 	below    uint64          // files with a lower id that are not live may go
+	since    uint64          // bytes of log that it makes superfluous
 }
 
 // FileTask is some of the queue's jobs, in order.
@@ -57,28 +64,64 @@ type FileResult struct {
 	reads    []*fileRead
 	written  int
 	snapshot uint64
+	tooLarge *snapshotJob // the snapshot that did not fit
+	undone   []fileJob    // from the first write on that did not fit
+	prepared bool         // a part of the log's next segment was made, or (noRoom) did not fit
+	noRoom   bool
+	measured bool
+	space    wal.Space
+}
+
+// DidNotFit says what the disk had no room for: a write to a file, a snapshot, the log's next segment.
+func (r *FileResult) DidNotFit() (write, snapshot, segment bool) {
+	return len(r.undone) > 0, r.tooLarge != nil, r.noRoom
 }
 
 // Run does the task. It blocks for as long as the disk takes.
 func (t *FileTask) Run(s *wal.Store) FileResult {
 	var res FileResult
-	for _, j := range t.jobs {
-		if res.err = j.run(s, &res); res.err != nil {
+	for i, j := range t.jobs {
+		err := j.run(s, &res)
+		if errors.Is(err, wal.ErrFull) {
+			res.undone = t.jobs[i:]
+			break
+		}
+		if err != nil {
+			res.err = err
 			return res
 		}
 	}
+	res.space, res.err = s.Space()
 	return res
 }
 
 func (j fileJob) run(s *wal.Store, res *FileResult) error {
 	switch {
 	case j.write != nil:
+		if err := s.WriteFile(j.write.ID, j.write.Offset, j.write.Data); err != nil {
+			return err
+		}
 		res.written += len(j.write.Data)
-		return s.WriteFile(j.write.ID, j.write.Offset, j.write.Data)
+		return nil
 	case j.read != nil:
 		return j.read.run(s, res)
 	case j.snapshot != nil:
-		return j.snapshot.run(s, res)
+		err := j.snapshot.run(s, res)
+		if errors.Is(err, wal.ErrFull) {
+			res.tooLarge = j.snapshot // the log keeps what it has, and another one follows when there is room
+			return nil
+		}
+		return err
+	case j.prepare:
+		_, err := s.PrepareSegment()
+		res.prepared, res.noRoom = true, errors.Is(err, wal.ErrFull)
+		if res.noRoom {
+			return nil
+		}
+		return err
+	case j.measure:
+		res.measured = true
+		return nil
 	}
 	for _, r := range j.check {
 		if err := s.RecoverFile(r.ID, r.Length, r.TailCRC); err != nil {
@@ -136,9 +179,17 @@ func (f *fileSide) write(ops []core.FileOp) {
 }
 
 // maybeSnapshot queues a snapshot of the lock table when enough log has been written since the last one.
-func (n *Node) maybeSnapshot() {
+func (n *Node) maybeSnapshot(due bool) {
 	f := &n.files
-	if f.snapshotting || f.sinceSnapshot < n.cfg.SnapshotBytes {
+	enough := n.cfg.SnapshotBytes
+	if n.space.noRoom {
+		enough = min(enough, n.cfg.LogReserveBytes) // segments that it makes superfluous give room to the next one
+	}
+	want := f.sinceSnapshot >= enough
+	if f.snapshotNeeds > 0 {
+		want = due && n.space.free >= f.snapshotNeeds // again
+	}
+	if f.snapshotting || f.stuck || !want {
 		return
 	}
 	_, conf, err := n.storage.InitialState()
@@ -150,14 +201,17 @@ func (n *Node) maybeSnapshot() {
 		snapshot: wal.Snapshot{Index: n.applied, Term: n.term, Voters: conf.GetVoters(), Data: n.core.Snapshot()},
 		live:     map[uint64]bool{},
 		below:    n.core.NextFileID(),
+		since:    f.sinceSnapshot,
 	}
 	n.core.EachFile(func(r core.FileRecord) { job.live[r.ID] = true })
 	f.snapshotting, f.sinceSnapshot, f.snapshotSince = true, 0, n.now
+	n.space.snapshotBytes = uint64(len(job.snapshot.Data))
 	f.queue = append(f.queue, fileJob{snapshot: job})
 }
 
-func (f *fileSide) start() *FileTask {
-	if f.busy || len(f.queue) == 0 {
+// start begins a task, if there is one. try: what did not fit may be tried again.
+func (f *fileSide) start(try bool) *FileTask {
+	if f.busy || len(f.queue) == 0 || f.stuck && !try {
 		return nil
 	}
 	t := &FileTask{jobs: f.queue}
@@ -171,8 +225,12 @@ func (n *Node) FileDone(now time.Duration, res FileResult) {
 	f := &n.files
 	f.busy = false
 	f.unwritten -= res.written
-	if res.err != nil {
-		n.fail(fmt.Errorf("replica: the data files: %w", res.err))
+	var damage *wal.DamageError
+	if errors.As(res.err, &damage) {
+		n.fail(fmt.Errorf("replica: the data files: %w", res.err)) // it says what to do
+		return
+	} else if res.err != nil {
+		n.fail(fmt.Errorf("replica: the data files: %w; %s", res.err, diskAdvice))
 		return
 	}
 	for _, r := range res.reads {
@@ -181,11 +239,37 @@ func (n *Node) FileDone(now time.Duration, res FileResult) {
 	if res.snapshot > 0 {
 		n.snapshotDone(res.snapshot)
 	}
+	if j := res.tooLarge; j != nil {
+		f.snapshotting, f.snapshotNeeds = false, uint64(len(j.snapshot.Data))
+		f.sinceSnapshot += j.since
+	}
+	if f.stuck = len(res.undone) > 0; f.stuck {
+		f.queue = append(res.undone, f.queue...)
+		n.refuseFileReads()
+	}
+	n.spaceFound(&res)
+}
+
+// refuseFileReads answers the reads that wait behind a write which does not fit.
+func (n *Node) refuseFileReads() {
+	f := &n.files
+	f.queue = slices.DeleteFunc(f.queue, func(j fileJob) bool {
+		if j.read != nil {
+			n.refuseFileRead(j.read.conn, j.read.answer)
+		}
+		return j.read != nil
+	})
+}
+
+func (n *Node) refuseFileRead(conn uint64, a *dlmv1.ReadAnswer) {
+	n.conns.read(conn, &dlmv1.ReadAnswer{
+		Id: a.GetId(), Reason: dlmv1.Reason_REASON_DISK_FULL, Detail: "the disk is full, and appended bytes wait to be written",
+	})
 }
 
 // snapshotDone lets go of the log that the durable snapshot covers, in memory and on disk.
 func (n *Node) snapshotDone(index uint64) {
-	n.files.snapshotting = false
+	n.files.snapshotting, n.files.snapshotNeeds = false, 0
 	n.files.snapshots++
 	n.files.snapshotTook = n.now - n.files.snapshotSince
 	n.files.snapshotIndex = index

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -21,6 +22,8 @@ type logSide struct {
 	// An empty frame follows when nothing else has for MarkDelay since doneAt; then an idle node writes nothing more.
 	unmarked bool
 	doneAt   time.Duration
+	// stuck: there was no room for the last task's batch. It is among the appends again, and waits.
+	stuck bool
 }
 
 // LogTask writes one batch to the log and syncs it, and drops what a snapshot has made superfluous.
@@ -30,17 +33,38 @@ type LogTask struct {
 	cut   uint64
 }
 
+// LogResult is the outcome of a LogTask.
+type LogResult struct {
+	err   error
+	wrote bool
+	room  int64 // that the log has left
+	ready bool  // the next segment is made
+}
+
+// Err is what went wrong, if anything did.
+func (r LogResult) Err() error { return r.err }
+
+// Full says whether the batch did not fit, and is to be tried again.
+func (r LogResult) Full() bool { return errors.Is(r.err, wal.ErrFull) }
+
+// Wrote says whether there was a batch and it is durable now.
+func (r LogResult) Wrote() bool { return r.wrote && r.err == nil }
+
 // Run does the task. It blocks for as long as the disk takes.
-func (t *LogTask) Run(s *wal.Store) error {
+func (t *LogTask) Run(s *wal.Store) (res LogResult) {
 	if t.write {
-		if err := s.Append(t.batch); err != nil {
-			return err
+		res.err = s.Append(t.batch)
+	}
+	if t.cut > 0 && (res.err == nil || res.Full()) {
+		full := res.Full()
+		res.err = s.Cut(t.cut)
+		if full && res.err == nil { // there may be room now
+			res.err = s.Append(t.batch)
 		}
 	}
-	if t.cut > 0 {
-		return s.Cut(t.cut)
-	}
-	return nil
+	res.wrote = t.write
+	res.room, res.ready = s.Room()
+	return res
 }
 
 // add takes a storage append of raft's. One that moves nothing but the commit index needs no sync (raft waits for no response): it goes
@@ -61,12 +85,14 @@ func (l *logSide) mustSync() bool {
 // wants says whether there is a task to start.
 func (l *logSide) wants() bool { return len(l.appends) > 0 || l.cut > 0 }
 
-func (l *logSide) start(now, markDelay time.Duration) *LogTask {
+// start begins a task, if there is one. try: what did not fit may be tried again.
+func (l *logSide) start(now, markDelay time.Duration, try bool) *LogTask {
 	mark := l.unmarked && now >= l.doneAt+markDelay
-	if l.busy || !l.wants() && !mark {
+	write := (len(l.appends) > 0 || mark) && (try || !l.stuck)
+	if l.busy || !write && l.cut == 0 {
 		return nil
 	}
-	t := &LogTask{write: len(l.appends) > 0 || mark, cut: l.cut}
+	t := &LogTask{write: write, cut: l.cut}
 	if t.write {
 		l.unmarked = len(l.appends) > 0
 		t.batch.HardState = l.hard
@@ -74,20 +100,46 @@ func (l *logSide) start(now, markDelay time.Duration) *LogTask {
 			t.batch.Entries = append(t.batch.Entries, m.GetEntries()...)
 		}
 		l.written = l.hard
+		l.running, l.appends = l.appends, nil
 	}
-	l.running, l.appends, l.cut, l.busy = l.appends, nil, 0, true
+	l.cut, l.busy = 0, true
 	return t
 }
 
+// putBack returns what did not fit to what is to be written.
+func (l *logSide) putBack() {
+	l.stuck = true
+	if len(l.running) == 0 {
+		l.unmarked = true // it was a mark
+	}
+	l.appends, l.running = append(l.running, l.appends...), nil
+}
+
+// diskAdvice ends the error of a disk that failed.
+const diskAdvice = "nothing that was acknowledged is lost: check the disk, then start the server again"
+
 // LogDone hands back the outcome of the LogTask on its way. After an error the node is done for: what the disk holds is
-// unknown until the next start reads it.
-func (n *Node) LogDone(now time.Duration, err error) {
+// unknown until the next start reads it. A batch that does not fit is no error; it waits.
+func (n *Node) LogDone(now time.Duration, res LogResult) {
 	n.observeClock(now)
 	n.log.busy = false
 	n.log.doneAt = now
-	if err != nil {
-		n.fail(fmt.Errorf("replica: the log: %w", err))
+	n.space.log, n.space.ready = res.room, res.ready
+	if res.Full() {
+		n.log.putBack()
+		n.assess()
 		return
+	}
+	if res.err != nil {
+		n.fail(fmt.Errorf("replica: the log: %w; %s", res.err, diskAdvice))
+		return
+	}
+	if n.log.stuck && !res.wrote {
+		n.space.checkAt = n.now // segments were cut, so there may be room now
+	}
+	n.log.stuck = n.log.stuck && !res.wrote
+	if n.space.level != DiskOK {
+		n.assess()
 	}
 	done := n.log.running
 	n.log.running = nil

@@ -33,6 +33,14 @@ type Config struct {
 	// MaxFileBytes limits the bytes of appends that are applied and not yet written to their files; above it appends are refused
 	// as overloaded. Default 64 MiB.
 	MaxFileBytes int
+	// ReserveBytes is the free room on the disk, in bytes, that appends have to leave, besides that for snapshots; below it they are
+	// refused with REASON_DISK_FULL. It has to hold at least a segment of the log. Default 128 MiB; simulation 8 KiB to 64 KiB.
+	ReserveBytes uint64
+	// LogReserveBytes is what must be left of the log's last segment, in bytes, for anything but renewals and what gives back,
+	// when no further one can be made. Default 16 MiB; simulation a quarter of a segment.
+	LogReserveBytes uint64
+	// SpaceRetry is how often a disk without enough room is looked at again. Default 1 s.
+	SpaceRetry time.Duration
 	// KeepAliveDelay is how long keep-alives may wait for company. Default 100 ms.
 	KeepAliveDelay time.Duration
 	// MarkDelay is how long the log rests before the last batch is marked as not torn. Default 1 s.
@@ -53,6 +61,15 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxFileBytes == 0 {
 		c.MaxFileBytes = 64 << 20
+	}
+	if c.ReserveBytes == 0 {
+		c.ReserveBytes = 128 << 20
+	}
+	if c.LogReserveBytes == 0 {
+		c.LogReserveBytes = 16 << 20
+	}
+	if c.SpaceRetry == 0 {
+		c.SpaceRetry = time.Second
 	}
 	if c.KeepAliveDelay == 0 {
 		c.KeepAliveDelay = 100 * time.Millisecond
@@ -84,6 +101,7 @@ type Node struct {
 	reads    readQueue
 	log      logSide
 	files    fileSide
+	space    spaceSide
 }
 
 // InitialSnapshot is the state that a new cluster begins with: log position 1, term 1, one voter.
@@ -145,6 +163,7 @@ func Start(cfg Config, rec *wal.Recovered, now time.Duration) (*Node, error) {
 	n.log.hard, n.log.written = rec.HardState, rec.HardState
 	n.files.snapshotIndex = rec.Snapshot.Index
 	n.files.recover(c)
+	n.space.snapshotBytes = uint64(len(rec.Snapshot.Data))
 	if len(rec.Snapshot.Voters) == 1 && rec.Snapshot.Voters[0] == cfg.MemberID {
 		// Nobody else could be leading: no need to wait for an election timeout.
 		if err := rn.Campaign(); err != nil {
@@ -187,8 +206,12 @@ func (n *Node) Applied() uint64 { return n.applied }
 // Stop refuses every new request with REASON_UNAVAILABLE. Call Flush and run its effects until Idle.
 func (n *Node) Stop() { n.stopped = true }
 
-// Idle says that no task is on its way and nothing waits to be logged, read or written.
+// Idle says that no task is on its way and nothing waits to be logged, read or written. A node that was told to stop does not
+// wait for room on the disk: what did not fit into the log was not acknowledged, and what did not fit into files is in the log.
 func (n *Node) Idle() bool {
+	if n.stopped && !n.log.busy && !n.files.busy && (n.log.stuck || n.files.stuck && n.requests.unlogged() == 0) {
+		return true
+	}
 	return !n.log.busy && !n.files.busy && !n.log.wants() && len(n.files.queue) == 0 &&
 		n.requests.unlogged() == 0 && n.reads.empty()
 }
@@ -221,17 +244,27 @@ func (n *Node) Flush(now time.Duration) Effects {
 	if n.err != nil {
 		return Effects{Err: n.err}
 	}
-	n.maybeSnapshot()
-	return Effects{Log: n.log.start(n.now, n.cfg.MarkDelay), File: n.files.start(), Frames: n.conns.drain()}
+	due := n.space.due(n.now)
+	n.maybeSnapshot(due)
+	n.watchSpace(due)
+	return Effects{Log: n.log.start(n.now, n.cfg.MarkDelay, due), File: n.files.start(due), Frames: n.conns.drain()}
 }
 
 // NextTimer is the clock reading at which Flush is to be called even if nothing happens until then.
 func (n *Node) NextTimer() (at time.Duration, ok bool) {
-	if !n.leading || n.log.busy || n.err != nil {
+	if n.log.busy || n.err != nil {
 		return 0, false // LogDone comes first
 	}
+	if n.space.level != DiskOK {
+		at, ok = n.space.checkAt, true
+	}
+	if !n.leading || n.log.stuck {
+		return at, ok
+	}
 	if stamp, due := n.core.NextDeadline(); due {
-		at, ok = n.lead.when(stamp), true
+		if when := n.lead.when(stamp); !ok || when < at {
+			at, ok = when, true
+		}
 	}
 	if since, lazy := n.requests.lazySince(); lazy && (!ok || since+n.cfg.KeepAliveDelay < at) {
 		at, ok = since+n.cfg.KeepAliveDelay, true

@@ -117,6 +117,10 @@ func (n *Node) serveFileRead(r readRequest, op *dlmv1.ReadFile, a *dlmv1.ReadAns
 		return
 	}
 	bytes = min(bytes, rec.Length-op.GetOffset())
+	if n.files.stuck {
+		n.refuseFileRead(r.conn, a)
+		return
+	}
 	n.files.queue = append(n.files.queue, fileJob{read: &fileRead{conn: r.conn, answer: a, record: rec, offset: op.GetOffset(), bytes: bytes}})
 }
 

@@ -54,6 +54,8 @@ type requestTable struct {
 	bulk  []*pending // waiting and large, in order of arrival
 	eager int        // waiting requests that are not keep-alives
 	onWay int        // logged
+	// appendBytes is what the appends among them will add to files, about.
+	appendBytes int
 }
 
 func (t *requestTable) init() { t.open = map[identity]*pending{} }
@@ -75,6 +77,9 @@ func (t *requestTable) add(p *pending) {
 	}
 	if !lazy(p.req) {
 		t.eager++
+	}
+	if p.req.GetAppend() != nil {
+		t.appendBytes += p.size
 	}
 }
 
@@ -226,6 +231,9 @@ func (n *Node) overloaded(r *dlmv1.Request) (dlmv1.Reason, string) {
 	if r.GetAppend() != nil && n.files.unwritten >= n.cfg.MaxFileBytes {
 		return dlmv1.Reason_REASON_OVERLOADED, "too many appended bytes wait for the disk"
 	}
+	if detail := n.noRoomFor(r); detail != "" {
+		return dlmv1.Reason_REASON_DISK_FULL, detail
+	}
 	return dlmv1.Reason_REASON_OK, ""
 }
 
@@ -247,5 +255,5 @@ func (t *requestTable) refuseAll(n *Node, reason dlmv1.Reason, detail string) {
 		}
 	}
 	t.init()
-	t.small, t.bulk, t.eager, t.onWay = nil, nil, 0, 0
+	t.small, t.bulk, t.eager, t.onWay, t.appendBytes = nil, nil, 0, 0, 0
 }

@@ -41,6 +41,9 @@ func (t *requestTable) answered(a *dlmv1.Answer) *pending {
 	if p.state == logged {
 		t.onWay--
 	}
+	if p.req.GetAppend() != nil {
+		t.appendBytes -= p.size
+	}
 	delete(t.open, id)
 	return p
 }

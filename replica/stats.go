@@ -16,6 +16,7 @@ type Stats struct {
 	Connections, Pending int
 	// UnwrittenBytes are bytes of applied appends that are not yet in their files.
 	UnwrittenBytes int
+	Disk           Disk
 	Answers        Answers
 	// Snapshots saved, the position of the last one, and how long it took from its beginning until it was durable.
 	Snapshots, SnapshotIndex uint64
@@ -28,7 +29,7 @@ func (n *Node) Stats() Stats {
 		Leading: n.leading, Applied: n.applied,
 		Table:       n.core.Read(&dlmv1.Read{Op: &dlmv1.Read_GetStatus{GetStatus: &dlmv1.GetStatus{}}}).GetStatus(),
 		Connections: len(n.conns.live), Pending: n.requests.unlogged() + n.reads.count,
-		UnwrittenBytes: n.files.unwritten, Answers: n.conns.given,
+		UnwrittenBytes: n.files.unwritten, Disk: n.Disk(), Answers: n.conns.given,
 		Snapshots: n.files.snapshots, SnapshotIndex: n.files.snapshotIndex, SnapshotTook: n.files.snapshotTook,
 	}
 }

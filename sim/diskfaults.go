@@ -8,6 +8,7 @@ import (
 
 	dlmv1 "dlm/api/dlm/v1"
 	"dlm/netsim"
+	"dlm/replica"
 	"dlm/sim/simdisk"
 	"dlm/wal"
 )
@@ -19,6 +20,7 @@ const (
 	FaultStale FaultKind = "lost-write"      // a sector at rest is zeros, as if it had never been written
 	FaultRead  FaultKind = "fail-read"       // a read fails, after Budget others
 	FaultSlow  FaultKind = "slow-disk"       // every task takes up to a second longer, for For
+	FaultFull  FaultKind = "disk-full"       // only Budget bytes are left free, for For
 )
 
 func drawDiskFaults(r Chooser, c Config) []Fault {
@@ -43,6 +45,12 @@ func drawDiskFaults(r Chooser, c Config) []Fault {
 	add(FaultStale, 80_000, 4, nil)
 	add(FaultRead, 80_000, 3, nil)
 	add(FaultSlow, 150_000, 3, nil)
+	add(FaultFull, 250_000, 4, func(r Chooser, f *Fault) {
+		f.Budget = r.IntN(netsim.Pick(r, 2<<10, 16<<10, 64<<10))
+		if r.Chance(300_000) { // a small disk, and enough on it
+			f.At, f.For, f.Budget = 0, c.Faulty, int(c.ReserveBytes)+r.IntN(100<<10)
+		}
+	})
 	add(FaultDiskCrash, 400_000, 5, func(r Chooser, f *Fault) {
 		f.Way, f.Power, f.Again, f.Budget = 1, r.Chance(500_000), r.Chance(250_000), r.IntN(24)
 	})
@@ -54,7 +62,14 @@ type diskFaults struct {
 	w         *World
 	harm      []*harm
 	slowUntil time.Duration
+
+	fullUntil time.Duration // of the newest FaultFull
+	limited   time.Duration // when the room was limited last
+	logFull   bool          // the log's last batch did not fit
+	gives     map[[2]uint64]bool
 }
+
+func newDiskFaults(w *World) *diskFaults { return &diskFaults{w: w, gives: map[[2]uint64]bool{}} }
 
 // harm is damage to bytes at rest that recovery or a reader has to notice, until it is repaired or written over.
 type harm struct {
@@ -79,6 +94,8 @@ func (d *diskFaults) strike(f *Fault) {
 		disk.FailRead(f.Budget)
 	case FaultSlow:
 		d.slowUntil = max(d.slowUntil, d.w.sim.Now()+f.For)
+	case FaultFull:
+		d.full(f)
 	case FaultRot, FaultStray, FaultStale:
 		d.damage(f)
 	}
@@ -89,7 +106,75 @@ func (d *diskFaults) heal() {
 	disk.FailSync(-1)
 	disk.FailWrite(-1)
 	disk.FailRead(-1)
-	d.slowUntil = 0
+	d.slowUntil, d.fullUntil = 0, 0
+	d.roomAgain()
+}
+
+func (d *diskFaults) full(f *Fault) {
+	d.w.server.disk.SetFree(int64(f.Budget))
+	end := d.w.sim.Now() + f.For
+	d.fullUntil = end
+	d.w.sim.At(end, func() {
+		if d.fullUntil == end {
+			d.roomAgain()
+		}
+	})
+}
+
+func (d *diskFaults) roomAgain() {
+	if d.w.server.disk.Limited() {
+		d.limited = d.w.sim.Now()
+		d.w.server.disk.SetFree(-1)
+	}
+}
+
+// sent notes whether a request renews or gives back. Instances of a session use the same sequences: an answer without a
+// position in the log does not say whose request it refuses, so all of them have to.
+func (d *diskFaults) sent(r *dlmv1.Request) {
+	gives := false
+	switch r.GetOp().(type) {
+	case *dlmv1.Request_KeepAlive, *dlmv1.Request_Renew, *dlmv1.Request_Release, *dlmv1.Request_Close, *dlmv1.Request_Cancel:
+		gives = true
+	}
+	id := [2]uint64{r.GetSession(), r.GetSequence()}
+	if before, seen := d.gives[id]; seen {
+		gives = gives && before
+	}
+	d.gives[id] = gives
+}
+
+// logged sees the outcome of a log task.
+func (d *diskFaults) logged(res replica.LogResult) {
+	d.logFull = res.Full() || d.logFull && !res.Wrote()
+	if res.Full() {
+		d.w.count("a batch did not fit into the log")
+	}
+}
+
+// answered sees every answer that leaves the server. Requests are refused for lack of room only when there was none of late,
+// and those that renew or give back only when the log itself could not be written.
+func (d *diskFaults) answered(a *dlmv1.Answer) {
+	level := d.w.server.node.Disk().Level
+	gives := d.gives[[2]uint64{a.GetSession(), a.GetSequence()}] && a.GetSequence() != 0
+	if a.GetReason() != dlmv1.Reason_REASON_DISK_FULL {
+		if level != replica.DiskOK && a.GetIndex() != 0 && gives {
+			d.w.checked("G10 reserve")
+			d.w.count("renewed or given back on a disk that is " + level.String())
+		}
+		return
+	}
+	d.w.checked("G10 disk full")
+	d.w.count("refused on a disk that is " + level.String())
+	if a.GetIndex() != 0 {
+		d.w.fail("G4", "a refusal for lack of room says that it is logged: %v", a)
+	}
+	const slack = 10 * time.Second // until the node has looked again, behind slow tasks
+	if !d.w.server.disk.Limited() && d.w.sim.Now() > d.limited+slack {
+		d.w.fail("G10", "refused for lack of room, and there was enough for %v: %v", d.w.sim.Now()-d.limited, a)
+	}
+	if gives && !d.logFull {
+		d.w.fail("G10", "the log has room, and what renews or gives back is refused: %v", a)
+	}
 }
 
 // slow is what a task takes longer now.
@@ -185,6 +270,11 @@ func (d *diskFaults) choose(r *netsim.RNG) *target {
 		t.file = fit[len(fit)-1]
 	}
 	t.bytes = s.disk.Bytes(t.file)
+	for _, h := range d.harm {
+		if h.Live() && h.Name(s.disk) == t.file {
+			h.Mend(t.bytes)
+		}
+	}
 	t.to = int64(len(t.bytes))
 	if place == "segment" && t.file == fit[len(fit)-1] {
 		t.to = d.lastFrame(t)
@@ -282,6 +372,7 @@ func number(name string) (n uint64) {
 
 // opened is called after a recovery that succeeded.
 func (d *diskFaults) opened() {
+	d.logFull = false
 	for _, h := range d.harm {
 		if h.due {
 			d.w.fail("G5", "recovery has not noticed damage to %s at %d", h.File, h.Offset)
@@ -360,13 +451,37 @@ func (d *diskFaults) damagedRead(a *dlmv1.ReadAnswer) {
 	d.w.fail("G5", "a read was refused though nothing is damaged: %v", a)
 }
 
-// crashed counts where a crash has interrupted the disk's user.
-func (d *diskFaults) crashed(during string) {
+// diskStopped begins the names of the counts of where crashes have interrupted the disk's user.
+const (
+	diskStopped           = "disk stopped: "
+	diskStoppedInRecovery = diskStopped + "recovery: "
+)
+
+// crashed counts such a place, in recovery apart.
+func (d *diskFaults) crashed(inRecovery bool) {
 	before, refused, ok := d.w.server.disk.Stopped()
 	if !ok {
 		return
 	}
-	d.w.count("crash in " + during + ": after " + opName(before) + ", before " + opName(refused))
+	name := diskStopped
+	if inRecovery {
+		name = diskStoppedInRecovery
+	}
+	d.w.count(name + "after " + opName(before) + ", before " + opName(refused))
+}
+
+// filed sees the outcome of a file task.
+func (d *diskFaults) filed(res *replica.FileResult) {
+	write, snapshot, segment := res.DidNotFit()
+	if write {
+		d.w.count("an append did not fit into its file")
+	}
+	if snapshot {
+		d.w.count("a snapshot did not fit")
+	}
+	if segment {
+		d.w.count("the next segment did not fit")
+	}
 }
 
 func opName(o simdisk.Op) string {
@@ -377,6 +492,8 @@ func opName(o simdisk.Op) string {
 		return "the start"
 	case o.Name == "":
 		what = "removed file"
+	case base == "next":
+		what = "next segment"
 	case strings.HasPrefix(base, "segment-"):
 		what = "segment"
 	case strings.HasPrefix(base, "snapshot-"):

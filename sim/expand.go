@@ -84,6 +84,7 @@ func drawConfig(r Chooser) Config {
 	n.LateMax = r.Between(time.Second, 10*time.Second)
 	n.SlowPPM, n.SlowMax = some(80_000), r.Between(50*time.Millisecond, 4*time.Second)
 	n.ResetPPM, n.DialFailPPM = some(20_000), some(300_000)
+	c.ReserveBytes = uint64(c.SegmentBytes) + netsim.Pick[uint64](r, 4<<10, 16<<10, 64<<10)
 	return c
 }
 

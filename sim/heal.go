@@ -9,6 +9,7 @@ import (
 
 	dlmv1 "dlm/api/dlm/v1"
 	"dlm/core"
+	"dlm/replica"
 	"dlm/wal"
 )
 
@@ -75,6 +76,9 @@ func (w *World) unfinished() string {
 	}
 	if !w.server.node.Idle() {
 		return "the server is busy"
+	}
+	if d := w.server.node.Disk(); d.Level != replica.DiskOK {
+		return fmt.Sprintf("the disk has room and is said to be %v", d.Level)
 	}
 	return ""
 }

@@ -35,6 +35,8 @@ type Config struct {
 	// SegmentBytes, SnapshotBytes and EntryBytes keep the server's files small, so that it cuts them often.
 	SegmentBytes              int64
 	SnapshotBytes, EntryBytes uint64
+	// ReserveBytes of the disk are not for appends. At least a segment.
+	ReserveBytes uint64
 	// MaxPending is the server's. 0 = its default.
 	MaxPending int
 	// MaxFileBytes is the server's. 0 = its default.

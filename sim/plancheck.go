@@ -25,7 +25,7 @@ var crashPoints = []CrashPoint{"", PointArrival, PointDecided, PointSent, PointS
 var faultKinds = []FaultKind{
 	FaultServerCrash, FaultCrashLoop, FaultDiskCrash, FaultServerStall, FaultSync, FaultWrite, FaultClientCrash,
 	FaultClientStall, FaultCut, FaultIsolate, FaultClog, FaultReset, FaultRate, FaultRot, FaultStray, FaultStale, FaultRead,
-	FaultSlow,
+	FaultSlow, FaultFull,
 }
 
 // Check says what is wrong with a plan that was not drawn here but written by hand or by another version.

@@ -188,12 +188,14 @@ func (p *prober) counts(counts map[string]int) {
 	met[burst] = int(n.Bursts)
 	met[diesInRecovery] = counts["crash in recovery"]
 	met[failedSync] = counts["fault "+string(FaultSync)]
-	for _, from := range []string{"recovery", "a log task", "a file task"} {
-		met[renamedSnapshot] += counts["crash in "+from+": after rename of snapshot, before syncdir of directory"]
-		met[unsyncedBatch] += counts["crash in "+from+": after write of segment, before sync of segment"]
-		met[halfSegment] += counts["crash in "+from+": after create of unfinished segment, before write of unfinished segment"] +
-			counts["crash in "+from+": after write of unfinished segment, before sync of unfinished segment"] +
-			counts["crash in "+from+": after sync of unfinished segment, before rename of segment"]
+	for _, from := range []string{diskStopped, diskStoppedInRecovery} {
+		met[renamedSnapshot] += counts[from+"after rename of snapshot, before syncdir of directory"]
+		met[unsyncedBatch] += counts[from+"after write of segment, before sync of segment"]
+		for _, segment := range []string{"segment", "next segment"} {
+			met[halfSegment] += counts[from+"after create of unfinished "+segment+", before write of unfinished "+segment] +
+				counts[from+"after write of unfinished "+segment+", before sync of unfinished "+segment] +
+				counts[from+"after sync of unfinished "+segment+", before rename of segment"]
+		}
 	}
 	for _, place := range []string{"segment", "snapshot", "data file", "sidecar"} {
 		met[rotRefused] += counts["damage refused: "+place]

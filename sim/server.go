@@ -54,7 +54,7 @@ type serverEvent struct {
 	connect    bool
 	disconnect bool
 	logDone    bool
-	logErr     error
+	logRes     replica.LogResult
 	fileDone   bool
 	fileRes    replica.FileResult
 	cause      uint64
@@ -96,7 +96,9 @@ func (s *server) start(again *Fault) {
 		switch {
 		case errors.Is(err, simdisk.ErrStopped) || errors.Is(err, simdisk.ErrInjected):
 			s.w.count("crash in recovery")
-			s.w.disks.crashed("recovery")
+			s.w.disks.crashed(true)
+		case errors.Is(err, wal.ErrFull) && s.disk.Limited():
+			s.w.count("no room for recovery")
 		case !s.w.disks.refused(err):
 			s.w.fail("G5", "the server cannot start: %v", err)
 			return
@@ -110,6 +112,7 @@ func (s *server) start(again *Fault) {
 	s.node, err = replica.Start(replica.Config{
 		MemberID: memberID, Version: "sim", SnapshotBytes: cfg.SnapshotBytes, EntryBytes: cfg.EntryBytes,
 		MaxPending: cfg.MaxPending, MaxFileBytes: cfg.MaxFileBytes, Observe: s.w.observe,
+		ReserveBytes: cfg.ReserveBytes, LogReserveBytes: uint64(cfg.SegmentBytes) / 4,
 	}, rec, s.read())
 	if err != nil {
 		s.w.fail("G5", "the server cannot start: %v", err)
@@ -142,13 +145,12 @@ func (s *server) crash(f *Fault) {
 	if s.file != nil && (s.log == nil || f.Way == 1 || s.rng.Chance(500_000)) {
 		s.file.Run(s.store)
 		s.w.count("crash in a file task")
-		s.w.disks.crashed("a file task")
 	}
 	if s.log != nil {
-		_ = s.log.Run(s.store)
+		s.log.Run(s.store)
 		s.w.count("crash in a log task")
-		s.w.disks.crashed("a log task")
 	}
+	s.w.disks.crashed(false)
 	s.end(f.Power, f)
 	again := f
 	if !f.Again {
@@ -240,7 +242,8 @@ func (s *server) work() {
 		case e.disconnect:
 			s.node.Disconnect(e.conn)
 		case e.logDone:
-			s.node.LogDone(now, e.logErr)
+			s.w.disks.logged(e.logRes)
+			s.node.LogDone(now, e.logRes)
 		case e.fileDone:
 			s.node.FileDone(now, e.fileRes)
 		default:
@@ -268,6 +271,9 @@ func (s *server) flush() {
 		return
 	}
 	for _, o := range eff.Frames {
+		for _, a := range o.Frame.GetAnswers() {
+			s.w.disks.answered(a)
+		}
 		b, err := proto.Marshal(o.Frame)
 		if err != nil {
 			s.w.fail("sim", "a frame does not encode: %v", err)
@@ -323,12 +329,12 @@ func (s *server) startLog(t *replica.LogTask) {
 			return
 		}
 		s.log = nil
-		err := t.Run(s.store)
-		s.w.scribe.diskDone(task, "log", err)
-		if err == nil && s.crashHere(PointSynced) {
+		res := t.Run(s.store)
+		s.w.scribe.diskDone(task, "log", res.Err())
+		if res.Err() == nil && s.crashHere(PointSynced) {
 			return
 		}
-		s.deliver(serverEvent{logDone: true, logErr: err})
+		s.deliver(serverEvent{logDone: true, logRes: res})
 	})
 }
 
@@ -344,6 +350,7 @@ func (s *server) startFile(t *replica.FileTask) {
 		s.file = nil
 		res := t.Run(s.store)
 		s.w.scribe.diskDone(task, "files", res.Err())
+		s.w.disks.filed(&res)
 		s.deliver(serverEvent{fileDone: true, fileRes: res})
 	})
 }

@@ -62,7 +62,7 @@ func New(p Plan, rec *Recorder) *World {
 	w.leases = &leaseWatch{leaseChecker: leaseChecker{w: w}, world: w}
 	w.probes = newProber(w)
 	w.server = newServer(w)
-	w.disks = &diskFaults{w: w}
+	w.disks = newDiskFaults(w)
 	for i := range p.Config.Clients {
 		w.clients = append(w.clients, newClient(w, i))
 	}
@@ -214,6 +214,7 @@ func (w *World) sent(c *client, f *dlmv1.ClientFrame) {
 	w.mark("client sends", uint64(c.id), uint64(len(f.GetRequests())), hashClientFrame(f))
 	for _, r := range f.GetRequests() {
 		w.replies.request(w.sim.Now(), r)
+		w.disks.sent(r)
 	}
 	w.probes.sent(c, f)
 }

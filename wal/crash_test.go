@@ -54,7 +54,7 @@ func (w *world) recoverUnderFire(power func() bool) error {
 // crashes or cuts the power, and recovers under further cuts; then goes on
 // and does it again.
 func TestCrashAnywhere(t *testing.T) {
-	const steps = 30
+	const steps = 36
 	dry := newWorld(1, 1)
 	if err := errors.Join(dry.start(), dry.run(steps)); err != nil {
 		t.Fatal(err)
@@ -131,7 +131,7 @@ func TestFailedSyncOrWrite(t *testing.T) {
 			}
 			for _, call := range []error{
 				w.store.Append(Batch{}), w.store.Seal(), w.store.Cut(1), w.store.SyncFiles(),
-				w.store.SaveSnapshot(Snapshot{Index: 1 << 20}), w.store.WriteFile(9, 0, nil),
+				w.store.SaveSnapshot(Snapshot{Index: 1 << 20}), w.store.WriteFile(9, 0, nil), w.prepare(),
 			} {
 				if !errors.Is(call, ErrBroken) || !errors.Is(call, simdisk.ErrInjected) {
 					t.Fatalf("fault %d: a broken store says %v", n, call)

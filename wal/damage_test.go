@@ -96,7 +96,7 @@ func TestEveryFlippedBitOfTheLogIsNoticed(t *testing.T) {
 func TestFlippedBitsElsewhere(t *testing.T) {
 	build := func() *world {
 		w := started(t)
-		if err := w.run(60); err != nil {
+		if err := w.run(90); err != nil {
 			t.Fatal(err)
 		}
 		if err := w.store.SyncFiles(); err != nil {

@@ -139,10 +139,10 @@ func (s *Store) adopt(id uint64, o *openFile, st *fileState) error {
 		return err
 	}
 	if err = s.copySidecar(id, o, f, st); err == nil {
-		err = publish(s.fs, path.Join(s.dir, filesDir), name, f)
+		err = publish(s.fs, path.Join(s.dir, filesDir), name, name, f)
 	}
 	if err != nil {
-		return errors.Join(err, f.Close())
+		return giveUp(s.fs, name, f, named(name, err))
 	}
 	old := o.side
 	o.side, st.inherited, st.nextSlot = f, false, 1

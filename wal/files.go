@@ -65,7 +65,7 @@ func (v *fileSide) create(id uint64) (*openFile, error) {
 	one := func(name string) (vfs.File, error) {
 		f, err := v.fs.Create(name)
 		if !errors.Is(err, fs.ErrExist) {
-			return f, err
+			return f, fullError(err)
 		}
 		if f, err = v.fs.Open(name); err != nil {
 			return nil, err
@@ -86,7 +86,7 @@ func (v *fileSide) create(id uint64) (*openFile, error) {
 	}
 	o := &openFile{data, side}
 	if _, err := side.WriteAt(encodeSidecarHeader(id), 0); err != nil {
-		return nil, errors.Join(err, o.close())
+		return nil, errors.Join(fullError(err), o.close())
 	}
 	v.state[id] = &fileState{crc: blockSeed(id, 0)}
 	return o, nil
@@ -127,7 +127,7 @@ func (s *Store) writable(id uint64) (*openFile, error) {
 // durable. The offset is at most the length so far: what was written in this
 // run, or told to RecoverFile. Bytes below it are passed over, so a write may
 // be repeated. A file that neither was written nor recovered in this run
-// begins with offset 0, empty.
+// begins with offset 0, empty. After ErrFull the file is as long as before.
 func (s *Store) WriteFile(id, offset uint64, data []byte) error {
 	if err := s.usable(); err != nil {
 		return err
@@ -156,10 +156,21 @@ func (s *Store) writeFile(id, offset uint64, data []byte) error {
 	st := s.files.state[id]
 	data = data[length-offset:]
 	if _, err := o.data.WriteAt(data, int64(length)); err != nil {
-		return err
+		return fullError(named(fileName(s.dir, id), err))
 	}
-	firstBlock := length / BlockSize
-	var full []byte
+	after, full := st.grown(id, data)
+	if len(full) > 0 {
+		if _, err := o.side.WriteAt(full, tableAt(length/BlockSize)); err != nil {
+			return fullError(named(fileName(s.dir, id)+sidecarSuffix, err))
+		}
+	}
+	*st = after // not before: what did not fit is written again from its start
+	return nil
+}
+
+// grown is the state after data was written at the end, and the CRCs of the
+// blocks that it completes.
+func (st fileState) grown(id uint64, data []byte) (_ fileState, full []byte) {
 	for len(data) > 0 {
 		k := min(uint64(len(data)), BlockSize-st.length%BlockSize)
 		st.crc = crc32.Update(st.crc, castagnoli, data[:k])
@@ -170,11 +181,7 @@ func (s *Store) writeFile(id, offset uint64, data []byte) error {
 			st.crc = blockSeed(id, st.length/BlockSize)
 		}
 	}
-	if len(full) == 0 {
-		return nil
-	}
-	_, err = o.side.WriteAt(full, tableAt(firstBlock))
-	return err
+	return st, full
 }
 
 // SyncFiles makes everything that WriteFile wrote durable.
@@ -236,13 +243,13 @@ func (s *Store) syncFile(id uint64, o *openFile, st *fileState) error {
 		return err
 	}
 	if _, err := o.side.WriteAt(t.encode(id), slotOffset+int64(st.nextSlot)*slotSize); err != nil {
-		return err
+		return fullError(named(fileName(s.dir, id)+sidecarSuffix, err))
 	}
 	if err := o.data.Sync(); err != nil {
-		return err
+		return named(fileName(s.dir, id), err)
 	}
 	if err := o.side.Sync(); err != nil {
-		return err
+		return named(fileName(s.dir, id)+sidecarSuffix, err)
 	}
 	st.nextSlot = 1 - st.nextSlot
 	return nil

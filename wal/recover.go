@@ -34,7 +34,7 @@ type recovery struct {
 // *DamageError, or what the file system said.
 func Open(fsys vfs.FS, dir string, opt Options) (*Store, *Recovered, error) {
 	if opt.SegmentBytes == 0 {
-		opt.SegmentBytes = defaultSegmentBytes
+		opt.SegmentBytes = DefaultSegmentBytes
 	}
 	opt.SegmentBytes = roundUp(max(opt.SegmentBytes, minSegmentBytes))
 	r := &recovery{fs: fsys, dir: dir, opt: opt}
@@ -46,17 +46,20 @@ func Open(fsys vfs.FS, dir string, opt Options) (*Store, *Recovered, error) {
 			return nil, nil, err
 		}
 	}
-	s := &Store{fs: fsys, dir: dir, id: r.out.Identity}
+	s := &Store{fs: fsys, dir: dir, id: r.out.Identity, segmentBytes: opt.SegmentBytes}
 	s.snapIndex.Store(r.out.Snapshot.Index)
 	s.files = newFileSide(fsys, dir)
 	s.log = logSide{
-		segmentBytes: opt.SegmentBytes, closed: r.closed,
-		hard: r.hard, lastIndex: r.lastIndex, lastTerm: r.lastTerm,
+		closed: r.closed, hard: r.hard, lastIndex: r.lastIndex, lastTerm: r.lastTerm,
 	}
-	var err error
-	if s.log.active, err = r.copyTail(); err != nil {
+	err := r.removeTemporaries()
+	if err == nil {
+		s.log.active, err = r.copyTail()
+	}
+	if err != nil {
 		return nil, nil, err
 	}
+	s.noteRoom()
 	if err := r.removeLeftovers(s.log.active.header.number); err != nil {
 		return nil, nil, errors.Join(err, s.log.active.file.Close())
 	}
@@ -322,18 +325,36 @@ func (r *recovery) copyTail() (activeSegment, error) {
 		le.PutUint32(whole[4:], frameCRC(whole, header.salt, at))
 		at = f.end
 	}
-	f, err := blankSegment(r.fs, r.dir, header.number, header.size)
+	name := segmentName(r.dir, header.number)
+	f, err := blankSegment(r.fs, name, header.size)
+	if errors.Is(err, ErrFull) {
+		// A short one will do: when it is there the old one can go.
+		header.size = int64(len(r.tail)) + 2*sectorSize
+		copy(copied, header.encode())
+		f, err = blankSegment(r.fs, name, header.size)
+	}
 	if err != nil {
-		return activeSegment{}, err
+		return activeSegment{}, fmt.Errorf("%d bytes are needed to copy the log's last segment: %w", header.size, err)
 	}
 	_, err = f.WriteAt(copied, 0)
 	if err == nil {
-		err = publish(r.fs, r.dir, segmentName(r.dir, header.number), f)
+		err = publish(r.fs, r.dir, name, name, f)
 	}
 	if err != nil {
-		return activeSegment{}, errors.Join(err, f.Close())
+		return activeSegment{}, giveUp(r.fs, name, f, err)
 	}
 	return activeSegment{file: f, header: header, end: int64(len(copied))}, nil
+}
+
+// removeTemporaries makes room before anything is made. They count for
+// nothing, so it does not matter how much of this survives.
+func (r *recovery) removeTemporaries() error {
+	for _, name := range r.list.temporaries {
+		if err := r.fs.Remove(path.Join(r.dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // removeLeftovers removes everything that the store no longer consists of.
@@ -352,13 +373,6 @@ func (r *recovery) removeLeftovers(active uint64) error {
 	}
 	for _, index := range r.list.snapshots[:len(r.list.snapshots)-1] {
 		if err := r.fs.Remove(snapshotName(r.dir, index)); err != nil {
-			return err
-		}
-	}
-	for _, name := range r.list.temporaries {
-		// The copy of the tail had the same name and has replaced it.
-		err := r.fs.Remove(path.Join(r.dir, name))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

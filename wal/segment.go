@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"path"
 
 	"go.etcd.io/raft/v3/raftpb"
 
@@ -11,10 +12,9 @@ import (
 
 // logSide is what the log's goroutine owns.
 type logSide struct {
-	segmentBytes int64
-	active       activeSegment
-	closed       []closedSegment // ascending; before the active one
-	hard         hardState
+	active activeSegment
+	closed []closedSegment // ascending; before the active one
+	hard   hardState
 	// lastIndex is the index that an entry may follow. Entries up to the
 	// snapshot count as there.
 	lastIndex, lastTerm uint64
@@ -111,10 +111,16 @@ func (s *Store) writeFrame(b []byte, kind byte) error {
 		l.buffer = b
 	}
 	if err := writeAndSync(l.active.file, b, l.active.end); err != nil {
-		return err
+		return named(segmentName(s.dir, l.active.header.number), err)
 	}
 	l.active.end += need
+	s.noteRoom()
 	return nil
+}
+
+// noteRoom keeps what Room says: the last sector is for the end mark.
+func (s *Store) noteRoom() {
+	s.room.Store(max(s.log.active.header.size-s.log.active.end-sectorSize, 0))
 }
 
 func writeAndSync(f vfs.File, b []byte, offset int64) error {
@@ -128,48 +134,63 @@ func writeAndSync(f vfs.File, b []byte, offset int64) error {
 // durable is the old one marked as ended: a marked one without a successor is
 // damage.
 //
-// Everything up to blankSegment is independent of the log's state: a
-// goroutine that prepares the next segment ahead would call that and hand
-// the file over here, and an append would never wait for zeros.
+// The file was made ahead (PrepareSegment), unless the batch is larger or
+// comes too soon.
 func (s *Store) rotate(need int64) error {
 	l := &s.log
 	old := l.active
 	number := old.header.number + 1
-	size := max(l.segmentBytes, 2*sectorSize+need)
-	f, err := blankSegment(s.fs, s.dir, number, size)
+	f, header, err := s.takeNext(number, need)
 	if err != nil {
 		return err
 	}
-	header := segmentHeader{
-		number: number, first: number, salt: saltOf(s.id, number), id: s.id, size: size,
-		prevEnd: old.end, lastIndex: l.lastIndex, lastTerm: l.lastTerm, hard: l.hard,
-	}
-	_, err = f.WriteAt(header.encode(), 0)
-	if err == nil {
-		err = publish(s.fs, s.dir, segmentName(s.dir, number), f)
-	}
-	if err != nil {
-		return errors.Join(err, f.Close())
-	}
 	l.closed = append(l.closed, closedSegment{number: old.header.number, lastIndex: l.lastIndex})
 	l.active = activeSegment{file: f, header: header, end: sectorSize}
+	s.noteRoom()
 	mark := finishFrame(make([]byte, frameHeaderSize), frameEnd, old.header.salt, old.end)
-	return errors.Join(writeAndSync(old.file, mark, old.end), old.file.Close())
+	err = errors.Join(writeAndSync(old.file, mark, old.end), old.file.Close())
+	return named(segmentName(s.dir, old.header.number), err)
 }
 
-// blankSegment makes the temporary file of a segment, full of zeros. They
-// are written, not promised: a sparse or preallocated file would have its map
-// of blocks changed by the syncs that answers wait for.
-func blankSegment(fsys vfs.FS, dir string, number uint64, size int64) (vfs.File, error) {
-	f, err := createTemporary(fsys, segmentName(dir, number))
+// takeNext gives a file of zeros, made ahead or made now, its head and its
+// name. If there is no room the log is as it was.
+func (s *Store) takeNext(number uint64, need int64) (vfs.File, segmentHeader, error) {
+	l := &s.log
+	temporaryName := path.Join(s.dir, nextName)
+	next := s.next.Load()
+	if next != nil && next.size >= 2*sectorSize+need {
+		s.next.Store(nil)
+	} else {
+		temporaryName = segmentName(s.dir, number)
+		size := max(s.segmentBytes, 2*sectorSize+need)
+		f, err := blankSegment(s.fs, temporaryName, size)
+		if err != nil {
+			return nil, segmentHeader{}, err
+		}
+		next = &nextSegment{file: f, size: size}
+	}
+	header := segmentHeader{
+		number: number, first: number, salt: saltOf(s.id, number), id: s.id, size: next.size,
+		prevEnd: l.active.end, lastIndex: l.lastIndex, lastTerm: l.lastTerm, hard: l.hard,
+	}
+	_, err := next.file.WriteAt(header.encode(), 0)
+	if err == nil {
+		err = publish(s.fs, s.dir, temporaryName, segmentName(s.dir, number), next.file)
+	}
+	if err != nil {
+		return nil, header, giveUp(s.fs, temporaryName, next.file, named(segmentName(s.dir, number), err))
+	}
+	return next.file, header, nil
+}
+
+// blankSegment makes the temporary file of a segment, full of zeros.
+func blankSegment(fsys vfs.FS, name string, size int64) (vfs.File, error) {
+	f, err := createTemporary(fsys, name)
 	if err != nil {
 		return nil, err
 	}
-	zeros := make([]byte, min(size, 1<<20))
-	for at := int64(0); at < size; at += int64(len(zeros)) {
-		if _, err := f.WriteAt(zeros[:min(int64(len(zeros)), size-at)], at); err != nil {
-			return nil, errors.Join(err, f.Close())
-		}
+	if err := writeZeros(f, 0, size); err != nil {
+		return nil, giveUp(fsys, name, f, named(name, err))
 	}
 	return f, nil
 }

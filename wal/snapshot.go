@@ -57,7 +57,8 @@ func decodeSnapshot(name string, b []byte) (id Identity, sn Snapshot, err error)
 
 // SaveSnapshot makes a snapshot durable and removes the older ones. The data
 // files that its state counts on have to be synced before (SyncFiles). The
-// index must not be below that of the last one.
+// index must not be below that of the last one. After ErrFull the older one
+// stands.
 func (s *Store) SaveSnapshot(sn Snapshot) error {
 	if err := s.usable(); err != nil {
 		return err
@@ -90,9 +91,12 @@ func writeSnapshot(fsys vfs.FS, dir string, id Identity, sn Snapshot) error {
 	}
 	_, err = f.WriteAt(encodeSnapshot(id, sn), 0)
 	if err == nil {
-		err = publish(fsys, dir, name, f)
+		err = publish(fsys, dir, name, name, f)
 	}
-	return errors.Join(err, f.Close())
+	if err != nil {
+		return giveUp(fsys, name, f, named(name, err))
+	}
+	return f.Close()
 }
 
 // createTemporary makes the file that publish renames to name. A leftover
@@ -101,15 +105,16 @@ func createTemporary(fsys vfs.FS, name string) (vfs.File, error) {
 	if err := fsys.Remove(name + temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	return fsys.Create(name + temporary)
+	f, err := fsys.Create(name + temporary)
+	return f, fullError(err)
 }
 
 // publish syncs a temporary file, gives it its name and makes that durable.
-func publish(fsys vfs.FS, dir, name string, f vfs.File) error {
+func publish(fsys vfs.FS, dir, from, name string, f vfs.File) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	if err := fsys.Rename(name+temporary, name); err != nil {
+	if err := fsys.Rename(from+temporary, name); err != nil {
 		return err
 	}
 	return fsys.SyncDir(dir)

@@ -24,6 +24,11 @@ type Store struct {
 	broken    atomic.Pointer[error] // set once, by either side
 	snapIndex atomic.Uint64         // of the durable snapshot; Cut reads it
 
+	segmentBytes int64 // length of a new segment
+	room         atomic.Int64
+	next         atomic.Pointer[nextSegment] // made ahead, for the log to take
+	unfinished   *nextSegment                // of the file goroutine
+
 	log   logSide
 	files fileSide
 }
@@ -36,8 +41,12 @@ func (s *Store) usable() error {
 	return nil
 }
 
-// fail breaks the store and returns its cause.
+// fail breaks the store and returns its cause. For lack of room nothing is
+// broken.
 func (s *Store) fail(cause error) error {
+	if errors.Is(cause, ErrFull) {
+		return cause
+	}
 	s.broken.CompareAndSwap(nil, &cause)
 	return cause
 }
@@ -47,14 +56,20 @@ func (s *Store) fail(cause error) error {
 func (s *Store) Close() error {
 	closed := errors.New("closed")
 	s.broken.CompareAndSwap(nil, &closed)
-	return errors.Join(s.log.active.file.Close(), s.files.closeHandles())
+	err := errors.Join(s.log.active.file.Close(), s.files.closeHandles())
+	for _, n := range []*nextSegment{s.next.Load(), s.unfinished} {
+		if n != nil {
+			err = errors.Join(err, n.file.Close())
+		}
+	}
+	return err
 }
 
 // Names in the store's directory:
 //
 //	segment-0000000000000001    by number
 //	snapshot-0000000000000001   by index
-//	*.tmp                       unfinished; removed by Open
+//	*.tmp                       unfinished, or next.tmp; removed by Open
 //	files/0000000000000001      by file id
 //	files/0000000000000001.crc  its sidecar
 const (
@@ -147,7 +162,7 @@ func Create(fsys vfs.FS, dir string, id Identity, snap Snapshot) error {
 	}
 	_, err = f.WriteAt(header.encode(), 0)
 	if err == nil {
-		err = publish(fsys, dir, name, f)
+		err = publish(fsys, dir, name, name, f)
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err

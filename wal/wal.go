@@ -40,15 +40,17 @@ type Snapshot struct {
 // Options adjusts a Store. The zero value is good for production.
 type Options struct {
 	// SegmentBytes is the length of a segment, zero-filled ahead. Default
-	// 64 MiB, simulation 16 KiB; at least minSegmentBytes, rounded up to
+	// DefaultSegmentBytes, simulation 16 KiB; at least minSegmentBytes, rounded up to
 	// whole sectors. A batch that does not fit gets a longer segment.
 	SegmentBytes int64
 }
 
+// DefaultSegmentBytes is the length of a segment unless Options say otherwise.
+const DefaultSegmentBytes = 64 << 20
+
 const (
-	defaultSegmentBytes = 64 << 20
-	minSegmentBytes     = 4 << 10
-	maxVoters           = 1 << 10
+	minSegmentBytes = 4 << 10
+	maxVoters       = 1 << 10
 )
 
 // DamageError says that the disk does not hold what was durable, or holds
@@ -71,6 +73,14 @@ const (
 	adviceRestore = "restore this server's data directory from a backup, or wipe it and let the server join anew"
 	adviceCheck   = "check the disk; " + adviceRestore
 )
+
+// named says which file an error is about.
+func named(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}
 
 // unreadable: the disk says itself that it cannot give the bytes back.
 func unreadable(file string, offset int64, err error) error {

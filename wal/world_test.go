@@ -180,6 +180,9 @@ func (w *world) append() error {
 	err := w.store.Append(Batch{
 		HardState: &raftpb.HardState{Term: new(w.term), Vote: new(uint64(7)), Commit: new(commit)}, Entries: entries,
 	})
+	if errors.Is(err, ErrFull) {
+		w.inFlight = nil
+	}
 	if err != nil {
 		return err
 	}
@@ -196,7 +199,11 @@ func (w *world) save() error {
 	}
 	w.nextSnap = w.applied
 	sn := Snapshot{Index: w.applied, Term: w.termAt(w.applied), Voters: []uint64{7}, Data: fmt.Append(nil, w.applied)}
-	if err := w.store.SaveSnapshot(sn); err != nil {
+	err := w.store.SaveSnapshot(sn)
+	if errors.Is(err, ErrFull) {
+		w.nextSnap = w.snapshot
+	}
+	if err != nil {
 		return err
 	}
 	w.snapshot = w.nextSnap
@@ -210,14 +217,27 @@ func (w *world) termAt(index uint64) uint64 {
 	return w.log[index-2].GetTerm()
 }
 
+// prepare makes the next segment ahead.
+func (w *world) prepare() error {
+	_, err := w.store.PrepareSegment()
+	return err
+}
+
+// step plays the script's next one.
+func (w *world) step() error {
+	switch w.rng.IntN(8) {
+	case 0:
+		return w.save()
+	case 1, 2:
+		return w.prepare()
+	}
+	return w.append()
+}
+
 // run plays steps of the script until one fails.
 func (w *world) run(steps int) error {
 	for range steps {
-		step := w.append
-		if w.rng.IntN(5) == 0 {
-			step = w.save
-		}
-		if err := step(); err != nil {
+		if err := w.step(); err != nil {
 			return err
 		}
 	}

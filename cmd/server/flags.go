@@ -40,11 +40,12 @@ type settings struct {
 	logFormat     string
 	logLevel      slog.Level
 	snapshotBytes uint64
+	reserveBytes  uint64
 }
 
 // newCommand is the command line. Errors of it wrap errUsage.
 func newCommand(env environment) *cobra.Command {
-	s := settings{logFormat: "text", snapshotBytes: 64 << 20, lockTimeout: 30 * time.Second}
+	s := settings{logFormat: "text", snapshotBytes: 64 << 20, reserveBytes: 128 << 20, lockTimeout: 30 * time.Second}
 	cmd := &cobra.Command{
 		Use:   "server",
 		Short: "A distributed lock manager's server, with embedded storage",
@@ -77,6 +78,7 @@ func newCommand(env environment) *cobra.Command {
 		"how long a session and its locks outlive the last sign of life of\ntheir client, if it asks for nothing else; for a new data directory")
 	f.Var(oneOf{&s.logFormat, []string{"text", "json"}}, "log-format", "text or json")
 	f.Var(level{&s.logLevel}, "log-level", "debug, info, warn or error")
+	f.Var(size{&s.reserveBytes}, "disk-reserve", "free disk space that appends must leave, at least 64MiB: renewals and releases\ngo on when the disk is nearly full")
 	f.Var(size{&s.snapshotBytes}, "snapshot-bytes", "how much log to write between snapshots, such as 16MiB")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o, err := s.options(f.Changed("lock-timeout"))
@@ -131,7 +133,7 @@ func unknownVariables(flags *pflag.FlagSet, env environment) []string {
 
 // options checks what the flags' types could not. The lock timeout counts as asked for only if somebody did.
 func (s settings) options(timeoutGiven bool) (grpcserver.Options, error) {
-	o := grpcserver.Options{Dir: s.data, Version: version, SnapshotBytes: s.snapshotBytes}
+	o := grpcserver.Options{Dir: s.data, Version: version, SnapshotBytes: s.snapshotBytes, ReserveBytes: s.reserveBytes}
 	if timeoutGiven {
 		o.Limits = &dlmv1.Limits{DefaultTtlNanos: uint64(s.lockTimeout)}
 	}

@@ -113,6 +113,15 @@ func (g *Damage) Undo() {
 	}
 }
 
+// Mend puts what is left of it right in a copy of the file's bytes.
+func (g *Damage) Mend(b []byte) {
+	for i, left := range g.left {
+		if at := int(g.Offset) + i; left && at < len(b) {
+			b[at] = g.was[i]
+		}
+	}
+}
+
 // overwritten: the bytes [from, to) were written by the file's user.
 func (n *inode) overwritten(from, to int) {
 	for _, g := range n.damage {

@@ -91,6 +91,9 @@ func (f fileSystem) Create(name string) (vfs.File, error) {
 	if dir.names[path.Base(name)] != nil {
 		return nil, &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
 	}
+	if f.d.Free() == 0 {
+		return nil, noSpace("create")
+	}
 	n := &inode{}
 	dir.change(dirEntry{path.Base(name), n})
 	return &handle{d: f.d, n: n, epoch: f.d.epoch}, nil
@@ -150,6 +153,13 @@ func (f fileSystem) List(dir string) ([]string, error) {
 	}
 	slices.Sort(names)
 	return names, nil
+}
+
+func (f fileSystem) Free(string) (uint64, error) {
+	if err := f.d.alive(); err != nil {
+		return 0, err
+	}
+	return uint64(f.d.Free()), nil
 }
 
 func (f fileSystem) SyncDir(dir string) error {

@@ -227,6 +227,12 @@ func (h *handle) WriteAt(p []byte, off int64) (int, error) {
 		h.n.write(p[:k], int(off))
 		return k, cause
 	}
+	if k := h.d.fits(h.n, int(off)+len(p)) - int(off); k < len(p) {
+		if k > 0 {
+			h.n.write(p[:k], int(off))
+		}
+		return max(k, 0), noSpace("write")
+	}
 	h.n.write(p, int(off))
 	return len(p), nil
 }
@@ -249,6 +255,9 @@ func (h *handle) Truncate(size int64) error {
 	}
 	if size < 0 {
 		return fs.ErrInvalid
+	}
+	if h.d.fits(h.n, int(size)) < int(size) {
+		return noSpace("truncate")
 	}
 	h.n.resize(int(size))
 	return nil

@@ -32,7 +32,8 @@ type Disk struct {
 	failSync  int
 	failWrite int
 	failRead  int
-	stopped   bool // the budget has run out and somebody has noticed
+	capacity  int64 // of all files; -1 = no limit
+	stopped   bool  // the budget has run out and somebody has noticed
 
 	last, refused op // see Stopped
 }
@@ -41,7 +42,7 @@ type Disk struct {
 func New(rng rand.Source) *Disk {
 	return &Disk{
 		rng: rng, dirs: map[string]*directory{".": newDirectory(), "/": newDirectory()},
-		budget: -1, failSync: -1, failWrite: -1, failRead: -1,
+		capacity: -1, budget: -1, failSync: -1, failWrite: -1, failRead: -1,
 	}
 }
 

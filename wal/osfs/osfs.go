@@ -47,7 +47,7 @@ func (osFS) MkdirAll(dir string) error {
 		}
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
+		return noSpace(err)
 	}
 	return osFS{}.SyncDir(parent)
 }
@@ -60,7 +60,7 @@ func (osFS) Open(name string) (vfs.File, error) { return open(name, os.O_RDWR) }
 
 func (osFS) Remove(name string) error { return os.Remove(name) }
 
-func (osFS) Rename(from, to string) error { return os.Rename(from, to) }
+func (osFS) Rename(from, to string) error { return noSpace(os.Rename(from, to)) }
 
 func (osFS) List(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
@@ -88,12 +88,29 @@ type file struct{ *os.File }
 func open(name string, flag int) (vfs.File, error) {
 	f, err := os.OpenFile(name, flag, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, noSpace(err)
 	}
 	return file{f}, nil
 }
 
+func (f file) WriteAt(p []byte, off int64) (int, error) {
+	n, err := f.File.WriteAt(p, off)
+	return n, noSpace(withoutName(err))
+}
+
+func (f file) Truncate(size int64) error { return noSpace(withoutName(f.File.Truncate(size))) }
+
 func (f file) Sync() error { return syncData(f.File) }
+
+// withoutName leaves the name out of an error: it is the one of the time when
+// the file was opened, and only the caller knows what it is called now.
+func withoutName(err error) error {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return os.NewSyscallError(p.Op, p.Err)
+	}
+	return err
+}
 
 func (f file) Size() (int64, error) {
 	info, err := f.Stat()

@@ -20,7 +20,18 @@
 //  5. Sectors are SectorSize bytes. A power cut leaves each one that was
 //     written but not synced with its old content, its new content, or
 //     neither; it does not touch others.
+//  6. A write into bytes that a file has already needs no space. (On file
+//     systems that never write in place, such as btrfs and ZFS, it may: there
+//     a full disk can make any write fail.)
 package vfs
+
+import "errors"
+
+// ErrNoSpace says that the file system is full or a quota used up. Create,
+// WriteAt, Truncate, Rename and MkdirAll wrap it. A part of a write may have
+// taken place; of the others nothing has. A Sync never says so: one that fails
+// for lack of room is a failed sync.
+var ErrNoSpace = errors.New("vfs: no space left")
 
 // SectorSize is the unit, in bytes, in which a power cut damages what was
 // not synced. Disks with larger physical sectors promise as much for what
@@ -47,6 +58,8 @@ type FS interface {
 	List(dir string) ([]string, error)
 	// SyncDir makes the names in dir durable.
 	SyncDir(dir string) error
+	// Free returns how many bytes the file system of dir has room for, about.
+	Free(dir string) (uint64, error)
 }
 
 // File is an open file. One goroutine at a time uses it.
