@@ -11,6 +11,7 @@ RUN        ?=
 SECONDS    ?= 5
 RUNS       ?= 3
 N          ?= 200
+TIME       ?= 10s
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 TOOLS      := bin/tools
 
@@ -26,6 +27,7 @@ COMMIT      = $(shell git rev-parse HEAD)$(shell git status --porcelain -- . ':!
 
 .DEFAULT_GOAL := help
 .PHONY: help build run test lint docs proto protocheck sim soak simbench mutants mutantslice goals bench figures clean
+.PHONY: help build run test lint proto protocheck sim soak simbench mutants mutantslice goals fuzz bench figures clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +83,9 @@ goals: build ## show the five goals on real processes: loss, duplicates, timeout
 crashtest: ## kill a server N times that loses what is not synced, under 64 clients: N=200
 	$(GO) build -o bin/crashtest/ ./internal/crashtest ./internal/crashtest/server
 	bin/crashtest/crashtest --rounds '$(N)' --server bin/crashtest/server
+
+fuzz: ## run each fuzz target for a while: TIME=10m
+	@GO='$(GO)' scripts/fuzz '$(TIME)'
 
 bench: build ## start a server and measure it with dlm bench: SECONDS=5 RUNS=3
 	@scripts/bench "$(SECONDS)" "$(RUNS)"
