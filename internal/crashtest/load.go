@@ -15,7 +15,8 @@ import (
 
 const (
 	lockCount = 16
-	ttl       = 30 * time.Second
+	// ttl is long enough that a client is heard of in time, however often the server dies.
+	ttl = 2 * time.Minute
 )
 
 // load is the clients and what they know.

@@ -32,7 +32,7 @@ func runLoss(ctx context.Context, e *env, r *rig.Report) {
 type lossGoal struct{ *env }
 
 // lossyTTL is long enough that no session ends while everything is slow: that is goal 3's subject.
-const lossyTTL = 30 * time.Second
+const lossyTTL = 2 * time.Minute
 
 // lossy drops these shares, in percent, of all requests and answers.
 func (g lossGoal) lossy(up, down int) func(context.Context, *rig.Scenario) error {
@@ -91,8 +91,8 @@ const (
 
 // backoff loses the first attempts of many acquires, while answers to other requests keep the connection alive.
 func (g lossGoal) backoff(ctx context.Context, s *rig.Scenario) error {
-	for n := range backoffTries {
-		means, lost, err := g.measureBackoff(ctx, fmt.Sprintf("%s-backoff-%d", g.id, n))
+	for range backoffTries {
+		means, lost, err := g.measureBackoff(ctx, g.name("backoff"))
 		if err != nil {
 			return err
 		}

@@ -19,8 +19,8 @@ func runFencing(ctx context.Context, e *env, r *rig.Report) {
 	r.Together(ctx,
 		rig.NewScenario("A holder's process is stopped, and goes on after its lock has moved on", g.process),
 		rig.NewScenario("An append is under way so long that the lock has moved on when it arrives", g.lateAppend),
-		rig.NewScenario("A hold limit passes while the holder is paused", g.loses("limit", dlmv1.Reason_REASON_HOLD_LIMIT, client.ErrHoldLimit, g.passLimit)),
-		rig.NewScenario("An operator revokes the lock", g.loses("revoked", dlmv1.Reason_REASON_LOCK_REVOKED, client.ErrRevoked, g.revoke)),
+		rig.NewScenario("A hold limit passes while the holder is paused", g.loses("limit", fencedLimit, dlmv1.Reason_REASON_HOLD_LIMIT, client.ErrHoldLimit, g.passLimit)),
+		rig.NewScenario("An operator revokes the lock", g.loses("revoked", 0, dlmv1.Reason_REASON_LOCK_REVOKED, client.ErrRevoked, g.revoke)),
 	)
 }
 
@@ -28,13 +28,13 @@ type fencingGoal struct{ *env }
 
 const fencedTTL = time.Second
 
-// fencedLimit is long enough for what the holder does before it is paused.
-const fencedLimit = 1500 * time.Millisecond
+// fencedLimit is the hold limit that passes.
+const fencedLimit = time.Second
 
 // loses: the holder's session lives on, so it may ask the service itself, by its library.
-func (g fencingGoal) loses(name string, reason dlmv1.Reason, why error, lose func(context.Context, *rig.Scenario, *pair) error) func(context.Context, *rig.Scenario) error {
+func (g fencingGoal) loses(name string, limit time.Duration, reason dlmv1.Reason, why error, lose func(context.Context, *rig.Scenario, *pair) error) func(context.Context, *rig.Scenario) error {
 	return func(ctx context.Context, s *rig.Scenario) error {
-		p, err := g.newPair(ctx, name, nextTTL, client.HoldLimit(fencedLimit))
+		p, err := g.newPair(ctx, name, nextTTL, client.HoldLimit(limit))
 		if err != nil {
 			return err
 		}

@@ -89,13 +89,17 @@ func (t childTask) hold(ctx context.Context) error {
 	return nil
 }
 
+// holderLives is far more than the holder's process needs.
+const holderLives = 30 * time.Second
+
 // holder is that process, seen from the parent.
 type holder struct {
 	cmd *exec.Cmd
 	out *json.Decoder
 }
 
-func startHolder(t childTask) (*holder, error) {
+// startHolder: the process ends with ctx at the latest, and whoever listens to it hears that.
+func startHolder(ctx context.Context, t childTask) (*holder, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -104,7 +108,7 @@ func startHolder(t childTask) (*holder, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &holder{cmd: exec.Command(self)}
+	h := &holder{cmd: exec.CommandContext(ctx, self)}
 	h.cmd.Env = append(os.Environ(), childVariable+"="+string(task))
 	h.cmd.Stderr = os.Stderr
 	h.cmd.SysProcAttr = rig.DieWithParent()
@@ -135,21 +139,27 @@ func (h *holder) close() {
 }
 
 func (g fencingGoal) process(ctx context.Context, s *rig.Scenario) error {
-	name := g.id + "-process"
+	return whileAwake(s, func(*stopwatch) error { return g.processOnce(ctx, s) })
+}
+
+func (g fencingGoal) processOnce(ctx context.Context, s *rig.Scenario) error {
+	name := g.name("process")
 	file := name + "-file"
 	c, err := dial(g.addr)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	h, err := startHolder(childTask{Addr: g.addr, Lock: name, File: file, TTL: fencedTTL})
+	ctx, cancel := context.WithTimeout(ctx, holderLives)
+	defer cancel()
+	h, err := startHolder(ctx, childTask{Addr: g.addr, Lock: name, File: file, TTL: fencedTTL})
 	if err != nil {
 		return err
 	}
 	defer h.close()
 	held, err := h.hear()
 	if err != nil {
-		return err
+		return ifLate(fencedTTL/4, err)
 	}
 	session, err := c.OpenSession(ctx, client.WithTTL(nextTTL))
 	if err != nil {

@@ -208,9 +208,9 @@ func (g *crashGoal) progress(ctx context.Context) {
 
 const (
 	killsInLoad     = 10
-	killsInRecovery = 6
-	killsAtSnapshot = 5
-	tornTails       = 4
+	killsInRecovery = 4
+	killsAtSnapshot = 4
+	tornTails       = 3
 )
 
 func (g *crashGoal) midLoad(ctx context.Context, s *rig.Scenario) error {
@@ -318,9 +318,7 @@ func (g *crashGoal) tornTail(ctx context.Context, s *rig.Scenario) error {
 
 // duplicates are sent again to the server that comes after the one that answered.
 func (g *crashGoal) duplicates(ctx context.Context, s *rig.Scenario) error {
-	e := *g.env
-	e.addr = g.proxy.Addr()
-	r, err := duplicatesGoal{&e}.newReplayer(ctx)
+	r, err := duplicatesGoal{&env{addr: g.proxy.Addr(), id: g.id}}.newReplayer(ctx)
 	if err != nil {
 		return err
 	}

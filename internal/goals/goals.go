@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -45,7 +46,12 @@ type env struct {
 	calm bool
 	// stdout is where the report goes.
 	stdout io.Writer
+
+	names atomic.Uint64
 }
+
+// name makes a name that nothing else has.
+func (e *env) name(what string) string { return fmt.Sprintf("%s-%s-%d", e.id, what, e.names.Add(1)) }
 
 const (
 	exitFailed = 1

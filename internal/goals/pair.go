@@ -35,7 +35,7 @@ const nextTTL = 30 * time.Second
 
 // newPair has the holder lock, and the next in line wait for it. A ttl of 0 is the cluster's default.
 func (e *env) newPair(ctx context.Context, name string, ttl time.Duration, opts ...client.LockOption) (p *pair, err error) {
-	p = &pair{lock: e.id + "-" + name, holderTap: rig.NewTap(), nextTap: rig.NewTap(), granted: make(chan grant, 1)}
+	p = &pair{lock: e.name(name), holderTap: rig.NewTap(), nextTap: rig.NewTap(), granted: make(chan grant, 1)}
 	defer func() {
 		if err != nil {
 			p.close()
@@ -111,9 +111,12 @@ func (p *pair) grantStamp(token uint64) (uint64, error) {
 	return 0, errors.New("the grant is not on record")
 }
 
+// close gives everything back, over paths that are sound again.
 func (p *pair) close() {
 	if p.proxy != nil {
-		p.proxy.Close()
+		p.proxy.Silence(false, false)
+		p.proxy.Refuse(false)
+		defer p.proxy.Close()
 	}
 	for _, c := range []*client.Client{p.holder, p.next} {
 		if c != nil {
