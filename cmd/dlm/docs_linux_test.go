@@ -25,6 +25,7 @@ var update = flag.Bool("update", false, "write docs/cli.md anew")
 var printed = map[string]any{
 	"acquire": holdView{}, "renew": holdView{}, "release": releaseView{}, "check": checkView{}, "append": appendView{}, "files": []fileView{},
 	"locks": []lockView{}, "sessions": []sessionView{}, "status": statusView{}, "revoke": revokeView{}, "limits": []limitView{},
+	"debug wal": walView{},
 }
 
 func testRoot(t *testing.T) *cobra.Command {
@@ -121,14 +122,14 @@ func fields(t *testing.T, b *strings.Builder, typ reflect.Type, indent string) {
 		}
 		kind := map[reflect.Kind]string{
 			reflect.String: "string", reflect.Bool: "boolean", reflect.Float64: "number", reflect.Uint64: "number",
-			reflect.Int: "number", reflect.Int64: "number", reflect.Slice: "array", reflect.Struct: "object",
+			reflect.Int: "number", reflect.Int64: "number", reflect.Slice: "array", reflect.Pointer: "object",
 		}[f.Type.Kind()]
 		if option == "omitempty" {
 			kind += ", may be missing"
 		}
 		fmt.Fprintf(b, "%s- `%s` (%s): %s\n", indent, name, kind, f.Tag.Get("doc"))
 		inner := f.Type
-		if inner.Kind() == reflect.Slice {
+		if inner.Kind() == reflect.Slice || inner.Kind() == reflect.Pointer {
 			inner = inner.Elem()
 		}
 		if inner.Kind() == reflect.Struct {
@@ -159,7 +160,6 @@ var prelude = map[string]string{
 	"revoke":  `dlm acquire nightly; eval "$(dlm acquire deploy --ttl 1m --export)"`,
 	"cat":     `head -c 5000 /dev/zero | dlm append journal journal.log`,
 	"rm":      `dlm append journal journal.log --data x`,
-	"cleanup": ``,
 }
 
 // Programs that examples run.
@@ -187,8 +187,12 @@ func TestExamples(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%d", verb, i+1), func(t *testing.T) {
 				t.Parallel()
 				addr, _ := startServer(t)
+				dir := t.TempDir()
+				if strings.HasPrefix(verb, "debug") {
+					fillDirectory(t, filepath.Join(dir, "data"))
+				}
 				script := strings.NewReplacer("3652135817330689", "$DLM_TOKEN", "--session 17", "--session $DLM_SESSION").Replace(example)
-				code, out := shell(t, addr, t.TempDir(), "set -e -o pipefail\n"+programs+prelude[verb]+"\n"+script)
+				code, out := shell(t, addr, dir, "set -e -o pipefail\n"+programs+prelude[verb]+"\n"+script)
 				if code != 0 || strings.Contains(out, "dlm: ") && !strings.Contains(example, "||") {
 					t.Errorf("%s\nexit code %d:\n%s", example, code, out)
 				}

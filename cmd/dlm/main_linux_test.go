@@ -68,11 +68,17 @@ func shell(t *testing.T, addr, dir, script string) (code int, out string) {
 // startServer serves until the test ends, or stop is called.
 func startServer(t *testing.T) (addr string, stop func()) {
 	t.Helper()
+	return startServerOn(t, t.TempDir())
+}
+
+// startServerOn has its storage in a directory; every 64 KiB of log make a snapshot.
+func startServerOn(t *testing.T, dir string) (addr string, stop func()) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv, err := grpcserver.Open(grpcserver.Options{Listener: ln, Dir: t.TempDir(), SegmentBytes: 1 << 20, Version: "test"})
+	srv, err := grpcserver.Open(grpcserver.Options{Listener: ln, Dir: dir, SegmentBytes: 1 << 20, SnapshotBytes: 64 << 10, Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

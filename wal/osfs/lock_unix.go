@@ -24,19 +24,42 @@ func Lock(dir string) (unlock func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		defer f.Close()
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("osfs: lock %s: %w", name, err)
-		}
-		owner, _ := io.ReadAll(io.LimitReader(f, 64))
-		return nil, fmt.Errorf("%w: %s is held by process %s", ErrLocked, dir, strings.TrimSpace(string(owner)))
+	if err := flock(f, syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(heldBy(f, dir, err), f.Close())
 	}
 	// The process id is for the reader of the error above and nothing else.
 	if err := errors.Join(f.Truncate(0), writePID(f)); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f.Close, nil
+}
+
+// LockToRead keeps servers off the directory until unlock, and changes nothing in it. Several may read at the same time. If
+// a server has it the error is ErrLocked and names it.
+func LockToRead(dir string) (unlock func() error, err error) {
+	name := filepath.Join(dir, lockName)
+	f, err := os.Open(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return func() error { return nil }, nil // no server was ever here
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(f, syscall.LOCK_SH); err != nil {
+		return nil, errors.Join(heldBy(f, dir, err), f.Close())
+	}
+	return f.Close, nil
+}
+
+func flock(f *os.File, how int) error { return syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB) }
+
+// heldBy puts into words why the lock could not be had.
+func heldBy(f *os.File, dir string, err error) error {
+	if !errors.Is(err, syscall.EWOULDBLOCK) {
+		return fmt.Errorf("osfs: lock %s: %w", f.Name(), err)
+	}
+	owner, _ := io.ReadAll(io.LimitReader(f, 64))
+	return fmt.Errorf("%w: %s is held by process %s", ErrLocked, dir, strings.TrimSpace(string(owner)))
 }
 
 func writePID(f *os.File) error {
