@@ -286,6 +286,25 @@ func TestLossBeforeItsGrant(t *testing.T) {
 	}
 }
 
+// The caller gives back a token that it knows from elsewhere, such as the list of holds, before its grant has arrived: the
+// next holder may have the lock by the time that the grant comes.
+func TestReleaseBeforeItsGrant(t *testing.T) {
+	s := newScript(t, Config{})
+	id := s.open()
+	s.e.Lock(s.now, 0, id, acquire("x"))
+	r := s.requests()
+	s.e.Unlock(s.now, 0, id, "x", 5)
+	rel := s.requests()
+	if len(rel) != 1 || rel[0].GetRelease().GetToken() != 5 {
+		t.Fatalf("got %v, want the release", rel)
+	}
+	s.answer(&dlmv1.Answer{Session: id, Sequence: r[0].Sequence, Index: 3, Stamp: stampAt(0), Token: 5, SessionDeadline: stampAt(10 * time.Second)})
+	s.flush()
+	if s.e.Held(s.now, id, "x", 5) {
+		t.Fatal("held after it was given back")
+	}
+}
+
 func TestSilentConnectionIsGivenUp(t *testing.T) {
 	s := newScript(t, Config{Servers: 2})
 	s.open()
