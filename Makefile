@@ -26,8 +26,7 @@ LEDGER     := sim/LEDGER.tsv
 COMMIT      = $(shell git rev-parse HEAD)$(shell git status --porcelain -- . ':!$(LEDGER)' | grep -q . && echo -dirty)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint docs proto protocheck sim soak simbench mutants mutantslice goals bench figures clean
-.PHONY: help build run test lint proto protocheck sim soak simbench mutants mutantslice goals fuzz bench figures clean
+.PHONY: help build run test lint docs proto protocheck sim soak simbench mutants mutantslice goals crashtest fuzz bench figures clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
