@@ -28,8 +28,12 @@ type Config struct {
 	SnapshotBytes uint64
 	// EntryBytes limits the requests of one log entry; at least one request is always taken. Default 1 MiB.
 	EntryBytes uint64
-	// MaxPending limits the requests and reads that wait inside the node, those in queues of locks aside. Default 65536.
+	// MaxPending limits the requests and reads that wait inside the node, those in queues of locks aside. What renews or gives
+	// back may be twice as many. Default 65536; simulation 8 to the default.
 	MaxPending int
+	// MaxWait is how long a request may wait for a batch before others that neither renew nor give back are refused as
+	// overloaded, if more than a 64th of MaxPending wait. Default 300 ms; simulation 20 ms to 300 ms.
+	MaxWait time.Duration
 	// MaxFileBytes limits the bytes of appends that are applied and not yet written to their files; above it appends are refused
 	// as overloaded. Default 64 MiB.
 	MaxFileBytes int
@@ -58,6 +62,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxPending == 0 {
 		c.MaxPending = 1 << 16
+	}
+	if c.MaxWait == 0 {
+		c.MaxWait = 300 * time.Millisecond
 	}
 	if c.MaxFileBytes == 0 {
 		c.MaxFileBytes = 64 << 20

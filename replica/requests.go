@@ -173,7 +173,7 @@ func (n *Node) receiveRequest(id uint64, r *dlmv1.Request) {
 		n.conns.answer(id, a)
 		return
 	}
-	if reason, detail := n.overloaded(r); reason != dlmv1.Reason_REASON_OK {
+	if reason, detail := n.noRoom(r); reason != dlmv1.Reason_REASON_OK {
 		n.refuse(id, r, reason, detail)
 		return
 	}
@@ -220,19 +220,6 @@ func (n *Node) closedFor() (dlmv1.Reason, string) {
 		return dlmv1.Reason_REASON_UNAVAILABLE, "the server is stopping"
 	case !n.leading:
 		return dlmv1.Reason_REASON_NOT_LEADER, "this server does not lead"
-	}
-	return dlmv1.Reason_REASON_OK, ""
-}
-
-func (n *Node) overloaded(r *dlmv1.Request) (dlmv1.Reason, string) {
-	if n.requests.unlogged() >= n.cfg.MaxPending {
-		return dlmv1.Reason_REASON_OVERLOADED, "too many requests wait for the log"
-	}
-	if r.GetAppend() != nil && n.files.unwritten >= n.cfg.MaxFileBytes {
-		return dlmv1.Reason_REASON_OVERLOADED, "too many appended bytes wait for the disk"
-	}
-	if detail := n.noRoomFor(r); detail != "" {
-		return dlmv1.Reason_REASON_DISK_FULL, detail
 	}
 	return dlmv1.Reason_REASON_OK, ""
 }

@@ -85,6 +85,7 @@ func drawConfig(r Chooser) Config {
 	n.SlowPPM, n.SlowMax = some(80_000), r.Between(50*time.Millisecond, 4*time.Second)
 	n.ResetPPM, n.DialFailPPM = some(20_000), some(300_000)
 	c.ReserveBytes = uint64(c.SegmentBytes) + netsim.Pick[uint64](r, 4<<10, 16<<10, 64<<10)
+	c.MaxWait = netsim.Pick(r, 0, 0, r.Between(20*time.Millisecond, 300*time.Millisecond))
 	return c
 }
 

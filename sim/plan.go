@@ -39,6 +39,8 @@ type Config struct {
 	ReserveBytes uint64
 	// MaxPending is the server's. 0 = its default.
 	MaxPending int
+	// MaxWait is the server's. 0 = its default.
+	MaxWait time.Duration `json:",omitempty"`
 	// MaxFileBytes is the server's. 0 = its default.
 	MaxFileBytes int `json:",omitempty"`
 	// Window is the limit of awaited sequences. 0 = its default.

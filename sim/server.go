@@ -111,7 +111,7 @@ func (s *server) start(again *Fault) {
 	cfg := s.w.plan.Config
 	s.node, err = replica.Start(replica.Config{
 		MemberID: memberID, Version: "sim", SnapshotBytes: cfg.SnapshotBytes, EntryBytes: cfg.EntryBytes,
-		MaxPending: cfg.MaxPending, MaxFileBytes: cfg.MaxFileBytes, Observe: s.w.observe,
+		MaxPending: cfg.MaxPending, MaxWait: cfg.MaxWait, MaxFileBytes: cfg.MaxFileBytes, Observe: s.w.observe,
 		ReserveBytes: cfg.ReserveBytes, LogReserveBytes: uint64(cfg.SegmentBytes) / 4,
 	}, rec, s.read())
 	if err != nil {
