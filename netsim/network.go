@@ -177,6 +177,7 @@ func (n *Network) Dial(client int, own uint64, server int) {
 		}
 		c.serverUp = true
 		n.conns[c.id] = c
+		c.last[ToClient] = n.sim.Now() + back // in order, nothing overtakes the news that the connection is there
 		n.sim.After(back, func() { n.pass(l, ToClient, false, connected) })
 	}
 	n.sim.After(there, func() { n.pass(l, ToServer, false, arrives) })

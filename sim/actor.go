@@ -88,13 +88,11 @@ func (a *actor) open() {
 	if a.old != 0 && a.plan.Attach {
 		a.c.w.count("attach")
 		id := a.eng().AttachSession(now, deadline, a.old, engine.SessionOptions{ConfirmByHand: a.plan.ByHand})
-		a.c.w.scribe.calling(a.c, id, a.old, &dlmv1.Request{Op: &dlmv1.Request_Attach{}})
-		a.c.made(id, deadline, done)
+		a.c.made(id, deadline, asked{session: a.old, op: attaching}, done)
 		return
 	}
 	id := a.eng().OpenSession(now, deadline, engine.SessionOptions{TTL: a.plan.TTL, Label: "actor", ConfirmByHand: a.plan.ByHand})
-	a.c.w.scribe.calling(a.c, id, 0, &dlmv1.Request{Op: &dlmv1.Request_Open{Open: &dlmv1.Open{TtlNanos: uint64(a.plan.TTL)}}})
-	a.c.made(id, deadline, done)
+	a.c.made(id, deadline, asked{op: &dlmv1.Request{Op: &dlmv1.Request_Open{Open: &dlmv1.Open{TtlNanos: uint64(a.plan.TTL)}}}}, done)
 }
 
 // became: the session is the actor's from now on.
@@ -162,8 +160,7 @@ func (a *actor) takeOver(op *Op) {
 	deadline := a.deadlineIn(3 * time.Second)
 	a.opening = true
 	id := a.eng().AttachSession(a.c.read(), deadline, victim, engine.SessionOptions{ConfirmByHand: a.plan.ByHand})
-	a.c.w.scribe.calling(a.c, id, victim, &dlmv1.Request{Op: &dlmv1.Request_Attach{}})
-	a.c.made(id, deadline, func(d engine.Completion) {
+	a.c.made(id, deadline, asked{session: victim, op: attaching}, func(d engine.Completion) {
 		a.opening = false
 		defer func() {
 			if op.Async { // it went on to the next operation and found the session not there yet
@@ -189,19 +186,22 @@ func (a *actor) takeOver(op *Op) {
 	})
 }
 
+var (
+	closing   = &dlmv1.Request{Op: &dlmv1.Request_Close{Close: &dlmv1.Close{}}}
+	attaching = &dlmv1.Request{Op: &dlmv1.Request_Attach{Attach: &dlmv1.Attach{}}}
+)
+
 func (a *actor) close(then func()) {
 	session, deadline := a.session, a.deadlineIn(3*time.Second)
 	a.session = 0
 	id := a.eng().CloseSession(a.c.read(), deadline, session)
-	a.c.w.scribe.calling(a.c, id, session, &dlmv1.Request{Op: &dlmv1.Request_Close{}})
-	a.c.made(id, deadline, func(engine.Completion) { then() })
+	a.c.made(id, deadline, asked{session: session, op: closing}, func(engine.Completion) { then() })
 }
 
 func (a *actor) do(op *Op, session uint64, req *dlmv1.Request, then func(engine.Completion)) {
 	deadline := a.deadlineIn(op.Deadline)
 	id := a.eng().Do(a.c.read(), deadline, session, req)
-	a.c.w.scribe.calling(a.c, id, session, req)
-	a.c.made(id, deadline, func(d engine.Completion) {
+	a.c.made(id, deadline, asked{session: session, op: req}, func(d engine.Completion) {
 		a.check(session, d.Err)
 		then(d)
 	})
@@ -221,9 +221,9 @@ func (a *actor) lock(op *Op) {
 	}
 	session, deadline := a.session, a.deadlineIn(op.Deadline)
 	id := a.eng().Lock(a.c.read(), deadline, session, req)
-	a.c.w.scribe.calling(a.c, id, session, &dlmv1.Request{Op: &dlmv1.Request_Acquire{Acquire: req}})
 	ended := false
-	a.c.made(id, deadline, func(d engine.Completion) {
+	what := asked{session: session, op: &dlmv1.Request{Op: &dlmv1.Request_Acquire{Acquire: req}}}
+	a.c.made(id, deadline, what, func(d engine.Completion) {
 		ended = true
 		a.check(session, d.Err)
 		if d.Err != nil {
@@ -257,7 +257,11 @@ type hold struct {
 
 // pause holds the lock for a part of the time, then does the next step.
 func (h *hold) pause() {
-	h.a.c.later(h.op.Hold/time.Duration(h.op.Steps+1), h.step)
+	d := h.op.Hold / time.Duration(h.op.Steps+1)
+	if h.a.closed {
+		d = min(d, drainHold)
+	}
+	h.a.c.later(d, h.step)
 }
 
 func (h *hold) step() {
@@ -302,8 +306,8 @@ func (h *hold) under() uint64 {
 func (h *hold) unlock() {
 	a, session, deadline := h.a, h.under(), h.a.deadlineIn(h.op.Deadline)
 	id := a.eng().Unlock(a.c.read(), deadline, session, h.op.Lock, h.token)
-	a.c.w.scribe.calling(a.c, id, session, &dlmv1.Request{Op: &dlmv1.Request_Release{Release: &dlmv1.Release{Lock: h.op.Lock, Token: h.token}}})
-	a.c.made(id, deadline, func(d engine.Completion) {
+	what := asked{session: session, op: &dlmv1.Request{Op: &dlmv1.Request_Release{Release: &dlmv1.Release{Lock: h.op.Lock, Token: h.token}}}}
+	a.c.made(id, deadline, what, func(d engine.Completion) {
 		a.check(session, d.Err)
 		a.finished(h.op)
 	})
@@ -330,16 +334,5 @@ func (a *actor) query(op *Op) {
 		r.Op = &dlmv1.Read_ListFiles{ListFiles: &dlmv1.ListFiles{}}
 	}
 	deadline := a.deadlineIn(op.Deadline)
-	acked := a.c.w.replies.acked
-	id := a.eng().Query(a.c.read(), deadline, r)
-	a.c.w.scribe.asking(a.c, id, r)
-	a.c.made(id, deadline, func(d engine.Completion) {
-		if d.Read != nil {
-			a.c.w.logCheck.read(a.c.w, r, d.Read, acked)
-			if d.Read.GetReason() == dlmv1.Reason_REASON_DAMAGED {
-				a.c.w.disks.damagedRead(d.Read)
-			}
-		}
-		a.finished(op)
-	})
+	a.c.made(a.eng().Query(a.c.read(), deadline, r), deadline, asked{read: r}, func(engine.Completion) { a.finished(op) })
 }

@@ -50,7 +50,15 @@ type call struct {
 	made     time.Duration // true time
 	deadline time.Duration // local, 0 = none
 	acked    uint64        // highest log position that anybody had an answer from when the call was made
+	asked    asked
 	done     func(engine.Completion)
+}
+
+// asked is what a call was made for.
+type asked struct {
+	session uint64         // 0: none, or one that is only now opened
+	op      *dlmv1.Request // of which only the op is set
+	read    *dlmv1.Read
 }
 
 func newClient(w *World, id int) *client {
@@ -207,6 +215,7 @@ func (c *client) perform(eff engine.Effects) bool {
 		c.w.mark("event", uint64(c.id), uint64(e.Kind), e.Token)
 		c.w.scribe.told(c, &e)
 		c.w.probes.event(c, &e)
+		c.w.guarded.event(c, e)
 	}
 	for _, d := range eff.Done {
 		c.complete(d)
@@ -244,9 +253,14 @@ func (c *client) complete(d engine.Completion) {
 }
 
 // made registers a call; done hears of its end.
-func (c *client) made(id engine.Call, deadline time.Duration, done func(engine.Completion)) {
+func (c *client) made(id engine.Call, deadline time.Duration, asked asked, done func(engine.Completion)) {
+	if asked.read != nil {
+		c.w.scribe.asking(c, id, asked.read)
+	} else {
+		c.w.scribe.calling(c, id, asked.session, asked.op)
+	}
 	c.calls = append(c.calls, &call{
-		id: id, made: c.w.sim.Now(), deadline: deadline, acked: c.w.replies.acked, done: done,
+		id: id, made: c.w.sim.Now(), deadline: deadline, acked: c.w.replies.acked, asked: asked, done: done,
 	})
 }
 

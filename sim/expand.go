@@ -17,6 +17,7 @@ const (
 	streamNet
 	streamRaft
 	streamDiskFaults
+	streamDrain
 )
 
 // Expand draws the plan of a seed: each its own subset of the faults, its own sizes and speeds.

@@ -157,18 +157,5 @@ func (w *World) heal() {
 	if s.stalled > w.sim.Now() {
 		s.unstall()
 	}
-	w.runUntil(w.sim.Now()+4*time.Second, nil)
-	for _, c := range w.clients {
-		for _, a := range c.actors {
-			a.closed = true
-		}
-	}
-	w.runUntil(w.sim.Now()+2*time.Second, nil)
-	w.noOrphans()
-	w.closeAll()
-	if !w.runUntil(w.sim.Now()+60*time.Second, w.quiet) {
-		w.fail("L1", "%s, 60 s after all was healed", w.unfinished())
-		return
-	}
-	w.lastCheck()
+	w.settle()
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	dlmv1 "dlm/api/dlm/v1"
@@ -13,15 +14,37 @@ type logSession struct {
 	id, ttl, deadline, instance uint64
 	highest                     uint64
 	ended, revoked              bool
-	slots                       map[uint64]*logSlot
-	lastSent                    time.Duration // true time at which the last renewing request was first sent
+	why                         dlmv1.Reason // that it ended for
+	slots                       []*logSlot   // by sequence
+	kept                        int          // all slots before it are forgettable
+	lastSent                    time.Duration
+	losses                      []logLoss // the last lossesKept
+	born, died                  uint64    // log positions; died 0 = lives
+	// takeovers: when each instance but the first began.
+	takeovers []takeover
 }
 
-// logSlot is a sequence that the log has seen.
+// takeover is the beginning of an instance. The former one may say "held" until its lease is over.
+type takeover struct{ instance, index, formerLease uint64 }
+
+// logSlot is a sequence that the log has seen, or that a cancel has named.
 type logSlot struct {
+	sequence    uint64
 	digest      uint64
-	answer      *dlmv1.Answer // nil: it waits
+	answer      *dlmv1.Answer // nil: it waits, or was cancelled unseen
+	cancelledAt uint64        // position of the cancel that came before it; 0 = none
 	forgettable bool          // the client said that it awaits it no longer
+}
+
+func (s *logSlot) waits() bool { return s.answer == nil && s.cancelledAt == 0 }
+
+// lossesKept is how many losses the log promises to remember for each session.
+const lossesKept = 16
+
+type logLoss struct {
+	lock   string
+	token  uint64
+	reason dlmv1.Reason
 }
 
 type logHold struct {
@@ -33,6 +56,7 @@ type logWait struct {
 	session, sequence, deadline, limit, delay uint64
 	shared                                    bool
 	gone                                      bool // its session or instance is: it will be answered in this entry
+	bound                                     time.Duration
 }
 
 type logLock struct {
@@ -43,29 +67,83 @@ type logLock struct {
 	// The loss that began it: when, and of a shared hold?
 	delayBegan  uint64
 	delayShared bool
+	changed     bool // since the last version
 	history     []lockVersion
 }
 
-// lockVersion is who held the lock from a log position on.
+// lockVersion is the lock from a log position on.
 type lockVersion struct {
-	index  uint64
-	tokens []uint64
+	index   uint64
+	holds   []logHold
+	waits   []logWait
+	delayed uint64
 }
 
 // logFile is one life of a file.
 type logFile struct {
 	name, lock string
+	id         uint64
 	data       []byte
+	lengths    []fileLength
 	born, died uint64 // log positions; died 0 = lives
 }
 
+// fileLength is the file's length from a log position on.
+type fileLength struct{ index, length uint64 }
+
 func (l *logChecker) session(id uint64) *logSession {
-	for _, s := range l.sessions {
-		if s.id == id {
-			return s
+	for i := len(l.sessions) - 1; i >= 0; i-- {
+		if l.sessions[i].id == id {
+			return l.sessions[i]
 		}
 	}
 	return nil
+}
+
+func (s *logSession) slot(sequence uint64) *logSlot {
+	if i, ok := s.find(sequence); ok {
+		return s.slots[i]
+	}
+	return nil
+}
+
+func (s *logSession) find(sequence uint64) (int, bool) {
+	return slices.BinarySearchFunc(s.slots, sequence, func(a *logSlot, b uint64) int {
+		switch {
+		case a.sequence < b:
+			return -1
+		case a.sequence > b:
+			return 1
+		}
+		return 0
+	})
+}
+
+func (s *logSession) add(slot *logSlot) {
+	i, _ := s.find(slot.sequence)
+	s.slots = slices.Insert(s.slots, i, slot)
+	s.kept = min(s.kept, i)
+}
+
+// forget marks what the client awaits no longer.
+func (s *logSession) forget(r *dlmv1.Request) {
+	whole := true
+	for i := s.kept; i < len(s.slots) && s.slots[i].sequence < r.GetWatermark(); i++ {
+		if !slices.Contains(r.GetAwaited(), s.slots[i].sequence) {
+			s.slots[i].forgettable = true
+		}
+		if whole = whole && s.slots[i].forgettable; whole {
+			s.kept = i + 1
+		}
+	}
+}
+
+// lose remembers an involuntary loss.
+func (s *logSession) lose(lock string, token uint64, reason dlmv1.Reason) {
+	if len(s.losses) == lossesKept {
+		s.losses = s.losses[1:]
+	}
+	s.losses = append(s.losses, logLoss{lock, token, reason})
 }
 
 func (l *logChecker) lock(name string) *logLock {
@@ -79,9 +157,12 @@ func (l *logChecker) lock(name string) *logLock {
 	return k
 }
 
+// used says whether the lock is held, waited for, or in lock-delay.
+func (k *logLock) used() bool { return len(k.holds)+len(k.queue) > 0 || k.delayed > 0 }
+
 func (l *logChecker) file(name string) *logFile {
-	for _, f := range l.files {
-		if f.name == name && f.died == 0 {
+	for i := len(l.files) - 1; i >= 0; i-- {
+		if f := l.files[i]; f.name == name && f.died == 0 {
 			return f
 		}
 	}
@@ -97,8 +178,19 @@ func (k *logLock) hold(token uint64) *logHold {
 	return nil
 }
 
+// token is the current token: the exclusive or the first shared one; 0 if there is none.
+func (k *logLock) token() uint64 {
+	for _, h := range k.holds {
+		if !h.revoked {
+			return h.token
+		}
+	}
+	return 0
+}
+
 // drop ends a hold.
 func (k *logLock) drop(h *logHold, now uint64, involuntary bool) {
+	k.changed = true
 	for i, x := range k.holds {
 		if x == h {
 			k.holds = append(k.holds[:i:i], k.holds[i+1:]...)
@@ -117,6 +209,7 @@ func (k *logLock) barred(now uint64, shared bool) bool {
 }
 
 func (k *logLock) unqueue(w *logWait) {
+	k.changed = true
 	for i, x := range k.queue {
 		if x == w {
 			k.queue = append(k.queue[:i:i], k.queue[i+1:]...)
@@ -127,13 +220,13 @@ func (k *logLock) unqueue(w *logWait) {
 
 // endSession takes the session's holds along. Its places in queues stay until the log answers them (G8 says that it does
 // so in the same entry).
-func (l *logChecker) endSession(s *logSession, involuntary bool) {
-	s.ended = true
+func (l *logChecker) endSession(s *logSession, why dlmv1.Reason) {
+	s.ended, s.why, s.died = true, why, l.index
 	l.endWaits(s)
 	for _, k := range l.locks {
 		for _, h := range append([]*logHold(nil), k.holds...) {
 			if h.session == s.id {
-				k.drop(h, l.now, involuntary || h.revoked)
+				k.drop(h, l.now, why != dlmv1.Reason_REASON_SESSION_CLOSED || h.revoked)
 			}
 		}
 	}
@@ -150,14 +243,18 @@ func (l *logChecker) endWaits(s *logSession) {
 
 // revoke invalidates a hold; it blocks until its lease as of now has ended.
 func (l *logChecker) revoke(k *logLock, h *logHold, atOnce bool) {
+	k.changed = true
 	if !h.revoked {
 		h.revoked = true
-		if s := l.session(h.session); s != nil && (h.deadline == 0 || s.deadline < h.deadline) {
-			h.deadline = s.deadline
+		if s := l.session(h.session); s != nil {
+			s.lose(k.name, h.token, dlmv1.Reason_REASON_LOCK_REVOKED)
+			if h.deadline == 0 || s.deadline < h.deadline {
+				h.deadline = s.deadline
+			}
 		}
 	}
 	if atOnce {
-		l.revokedNow[h.token] = true
+		l.revokedNow[h.token] = h.deadline
 		k.drop(h, l.now, true)
 	}
 }
@@ -169,19 +266,28 @@ func (l *logChecker) due(trueNow time.Duration) {
 			continue
 		}
 		l.w.checked("G9")
-		if early := s.lastSent + time.Duration(float64(s.ttl)/(1+float64(l.drift)/1e6)) - trueNow; early > time.Microsecond {
-			l.w.fail("G9", "session %d expires %v before TTL/rho has passed since its last renewal", s.id, early)
+		if early := s.lastSent + time.Duration(float64(s.ttl)/(1+float64(l.rates)/1e6)) - trueNow; early > time.Microsecond {
+			l.w.fail("G9", "session %d expires %v before TTL/rho has passed since its last renewal was sent", s.id, early)
 		}
-		l.endSession(s, true)
+		why := dlmv1.Reason_REASON_SESSION_EXPIRED
+		if s.revoked {
+			why = dlmv1.Reason_REASON_SESSION_REVOKED
+		} else {
+			l.expired = append(l.expired, s.id)
+		}
+		l.endSession(s, why)
 	}
 	for _, k := range l.locks {
 		for _, h := range append([]*logHold(nil), k.holds...) {
 			if h.deadline > 0 && h.deadline <= l.now {
+				if s := l.session(h.session); s != nil && !h.revoked {
+					s.lose(k.name, h.token, dlmv1.Reason_REASON_HOLD_LIMIT)
+				}
 				k.drop(h, l.now, true)
 			}
 		}
-		if k.delayed <= l.now {
-			k.delayed = 0
+		if k.delayed > 0 && k.delayed <= l.now {
+			k.delayed, k.changed = 0, true
 		}
 	}
 }

@@ -67,17 +67,22 @@ func newServer(w *World) *server {
 	return s
 }
 
-// create makes the data directory, as the first start of a server does.
-func (s *server) create() error {
+// founding is what the cluster begins with.
+func (s *server) founding() core.Config {
 	cfg := &s.w.plan.Config
 	limits := cfg.Limits.message() // what is 0 takes its default
 	limits.DriftPpm, limits.Window = cfg.DriftPPM, cfg.Window
-	id := [16]byte{'s', 'i', 'm'}
-	snap, err := replica.InitialSnapshot(core.Config{Limits: limits, ClusterID: id, FirstToken: 1000}, memberID)
+	return core.Config{Limits: limits, ClusterID: [16]byte{'s', 'i', 'm'}, FirstToken: 1000}
+}
+
+// create makes the data directory, as the first start of a server does.
+func (s *server) create() error {
+	cfg := s.founding()
+	snap, err := replica.InitialSnapshot(cfg, memberID)
 	if err != nil {
 		return err
 	}
-	return wal.Create(s.disk.FS(), dataDir, wal.Identity{ClusterID: id, MemberID: memberID}, snap)
+	return wal.Create(s.disk.FS(), dataDir, wal.Identity{ClusterID: cfg.ClusterID, MemberID: memberID}, snap)
 }
 
 // start recovers and begins to serve. It is called again later if the process dies in recovery.
@@ -120,6 +125,8 @@ func (s *server) start(again *Fault) {
 	}
 	s.store, s.up = store, true
 	s.restarts++
+	s.w.twins.started(s.node.Core())
+	s.w.outageEnds()
 	s.w.mark("server up", s.life, rec.Snapshot.Index, uint64(len(rec.Entries)))
 	s.w.scribe.up(serverLane, "the server starts from the snapshot at position %d and %d entries after it", rec.Snapshot.Index, len(rec.Entries))
 	s.w.probes.serverUp(s, rec)
@@ -138,7 +145,6 @@ func (s *server) crash(f *Fault) {
 	if !s.up {
 		return
 	}
-	s.w.logCheck.remember(s.node)
 	s.w.probes.serverDies(s)
 	// A task on its way gets some of its operations done.
 	s.disk.StopAfter(f.Budget)
@@ -167,6 +173,7 @@ func (s *server) end(power bool, why *Fault) {
 	s.w.scribe.down(serverLane, downNames[power], why, "the server is down: "+downNames[power])
 	s.up, s.node, s.store, s.inbox, s.log, s.file, s.timer = false, nil, nil, nil, nil, nil, 0
 	s.waking, s.stalled, s.crashAt = false, 0, nil
+	s.w.outageBegins()
 	s.life++
 	s.w.net.CloseServer(0, power)
 	s.stopDisk(power)
@@ -303,7 +310,6 @@ func (s *server) stopped(err error) {
 		return
 	}
 	s.w.count("stopped by the disk")
-	s.w.logCheck.remember(s.node)
 	s.end(s.rng.Chance(500_000), nil)
 	s.restartAfter(nil)
 }

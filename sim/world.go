@@ -33,18 +33,24 @@ type World struct {
 	disks   *diskFaults
 
 	logCheck *logChecker
+	twins    *twinChecker
 	replies  *replyChecker
 	leases   *leaseWatch
 	probes   *prober
+	acked    ackedAppends
+	guarded  sessionGuard
 
 	healed   bool
-	failure  *Failure
-	hash     digest
-	scribe   *scribe
-	counts   map[string]int
-	checks   map[string]int
-	sessions []uint64 // that an actor has opened
-	tokens   []uint64 // that an actor was told
+	healedAt uint64 // the first log position after it
+	// healedFrom is when it was, or when the server came up last if that is later; outage is when it went down last.
+	healedFrom, outage time.Duration
+	failure            *Failure
+	hash               digest
+	scribe             *scribe
+	counts             map[string]int
+	checks             map[string]int
+	sessions           []uint64 // that an actor has opened
+	tokens             []uint64 // that an actor was told
 }
 
 // New makes the world of a plan. rec may be nil; otherwise it gets what happens.
@@ -57,12 +63,14 @@ func New(p Plan, rec *Recorder) *World {
 	if w.scribe = newScribe(w, rec); w.scribe != nil {
 		w.net.Observe = w.scribe.passage
 	}
-	w.logCheck = newLogChecker(w, p.Config.RateBound())
-	w.replies = newReplyChecker(w, w.logCheck)
-	w.leases = &leaseWatch{leaseChecker: leaseChecker{w: w}, world: w}
 	w.probes = newProber(w)
 	w.server = newServer(w)
 	w.disks = newDiskFaults(w)
+	w.replies = newReplyChecker(w)
+	w.logCheck = newLogChecker(w, w.replies, merged(core.DefaultLimits(), w.server.founding().Limits), p.Config.RateBound())
+	w.replies.log = w.logCheck
+	w.leases = newLeaseWatch(w)
+	w.guarded.world = w
 	for i := range p.Config.Clients {
 		w.clients = append(w.clients, newClient(w, i))
 	}
@@ -105,6 +113,10 @@ func (w *World) Run() error {
 	if err := w.server.create(); err != nil {
 		return err
 	}
+	var err error
+	if w.twins, err = newTwinChecker(w, w.server.founding()); err != nil {
+		return err
+	}
 	w.sim.At(0, func() { w.server.start(nil) })
 	for _, c := range w.clients {
 		w.sim.At(time.Millisecond, c.start)
@@ -138,7 +150,8 @@ func (w *World) runUntil(end time.Duration, done func() bool) bool {
 		}
 		w.sim.Step()
 		w.scribe.look()
-		w.leases.look()
+		w.leases.check()
+		w.guarded.step()
 	}
 	return false
 }
@@ -181,15 +194,16 @@ func (w *World) gap() time.Duration {
 
 // observe is replica.Config.Observe.
 func (w *World) observe(index, stamp uint64, reqs []*dlmv1.Request, out core.Output) {
-	w.mark("entry", index, stamp, hashEntry(stamp, reqs, out))
+	hash := hashEntry(stamp, reqs, out)
+	w.mark("entry", index, stamp, hash)
 	w.scribe.entry(index, stamp, reqs, out)
-	w.logCheck.entry(w.sim.Now(), index, stamp, reqs, out, func(session, sequence uint64) time.Duration {
-		return w.replies.sent[[2]uint64{session, sequence}]
-	})
+	w.logCheck.entry(w.sim.Now(), index, stamp, hash, reqs, out)
+	w.twins.entry(index, stamp, hash, reqs, w.server.node.Core())
 	w.probes.entry(index, stamp, reqs, out)
+	w.guarded.entry()
 }
 
-// afterServerStep compares states at some log positions, to be met again after a restart.
+// afterServerStep lets the lock table check itself when it has changed.
 func (w *World) afterServerStep() {
 	n := w.server.node
 	applied := n.Applied()
@@ -202,10 +216,6 @@ func (w *World) afterServerStep() {
 	w.server.lastApplied = applied
 	if err := n.Core().Check(); err != nil {
 		w.fail("G1", "the state at position %d breaks an invariant: %v", applied, err)
-	}
-	w.logCheck.state(n)
-	if applied%2 == 0 {
-		w.logCheck.remember(n)
 	}
 }
 
@@ -224,6 +234,7 @@ func (w *World) delivered(c *client, f *dlmv1.ServerFrame) {
 	w.scribe.took(c, f)
 	for _, a := range f.GetAnswers() {
 		w.replies.answer(a)
+		w.guarded.answer(c, a)
 	}
 	w.probes.delivered(f)
 }
@@ -236,6 +247,17 @@ func (w *World) completed(c *client, k *call, d engine.Completion) {
 	late := c.read() - k.deadline
 	if k.deadline > 0 && late > 2*w.plan.Config.GapMax+time.Millisecond && w.sim.Now() > c.stalled+time.Second {
 		w.fail("L1", "client %d: a call ends %v after its deadline", c.id, late)
+	}
+	if d.Answer != nil {
+		w.replies.ended(k, d.Answer)
+		w.acked.ended(k, d.Answer)
+	}
+	if d.Read != nil {
+		w.logCheck.read(k.asked.read, d.Read, k.acked)
+		if d.Read.GetReason() == dlmv1.Reason_REASON_DAMAGED {
+			w.disks.damagedRead(d.Read)
+		}
+		w.replies.acked = max(w.replies.acked, d.Read.GetIndex())
 	}
 	if d.Err != nil && errors.Is(d.Err, engine.ErrTooOld) {
 		w.count("too old")
@@ -290,41 +312,4 @@ func (w *World) someData(token uint64, n, size int) []byte {
 	b := make([]byte, size)
 	_, _ = netsim.NewRNG(token, uint64(n)).Read(b)
 	return b
-}
-
-// leaseWatch is a leaseChecker that asks the world's engines.
-type leaseWatch struct {
-	leaseChecker
-	world *World
-}
-
-func (l *leaseWatch) claim(c *client, session uint64, lock string, token uint64, shared bool) {
-	l.world.tokens = append(l.world.tokens, token)
-	l.world.scribe.claims(c, session, lock, token, shared)
-	l.world.probes.claimed[token] = true
-	l.add(&claim{
-		client: c.id, life: c.life, session: session, instance: c.instances[session], lock: lock, token: token, shared: shared,
-	})
-}
-
-func (l *leaseWatch) look() {
-	l.check(func(k *claim) bool {
-		c := l.world.clients[k.client]
-		return c.up && c.life == k.life && c.engine.Held(c.read(), k.session, k.lock, k.token)
-	}, func(k *claim) bool {
-		// The stated exceptions to G2: revoked at once, or another instance has taken the session over. And clocks that go
-		// at rates which the cluster was not told of.
-		s := l.world.logCheck.session(k.session)
-		switch {
-		case l.world.logCheck.revokedNow[k.token]:
-			l.world.probes.overlap(revokeNowOverlap, k.token)
-		case s != nil && s.instance > k.instance:
-			l.world.probes.overlap(takeOverOverlap, k.token)
-		case l.world.plan.Config.ClocksBeyondRho:
-			l.world.probes.overlap(beyondRho, k.token)
-		default:
-			return false
-		}
-		return true
-	})
 }

@@ -7,8 +7,8 @@ type Config struct {
 	// Servers is how many servers there are; they are numbered 0..Servers-1. Default 1.
 	Servers int
 	// AttemptTimeout is how long an attempt (a connection, a request, a read) may stay unanswered before it is made
-	// again. A connection on which nothing came for one and a half times as long is given up. Default 2 s; simulated
-	// 50 ms .. 5 s.
+	// again. A connection on which nothing came for one and a half times as long is given up, but not before 300 ms:
+	// servers let keep-alives wait. Default 2 s; simulated 50 ms .. 5 s.
 	AttemptTimeout time.Duration
 	// BackoffMin and BackoffMax bound the pause before another attempt: drawn uniformly from 0 to a bound that doubles
 	// from BackoffMin up to BackoffMax. Defaults 20 ms and 2 s; simulated 1 ms .. 5 s.

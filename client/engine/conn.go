@@ -92,10 +92,15 @@ func (e *Engine) disconnect(now time.Duration, closeIt bool, why error) {
 	e.requeue()
 }
 
+// lazyAnswer is how long a server may keep silent though all is well: it lets keep-alives wait for company for a tenth of
+// a second, and then has to write them. A client that gives up sooner would give up every connection on which it has
+// nothing else to ask, and with it in the end its sessions.
+const lazyAnswer = 300 * time.Millisecond
+
 // suspect ends a connection that has been silent for too long: one lost message is not a lost connection, two are.
 func (e *Engine) suspect(now time.Duration) bool {
 	l := &e.link
-	if l.state != linkUp || !l.silent || now-l.silentSince < e.cfg.AttemptTimeout*3/2 {
+	if l.state != linkUp || !l.silent || now-l.silentSince < max(e.cfg.AttemptTimeout*3/2, lazyAnswer) {
 		return false
 	}
 	e.disconnect(now, true, fmt.Errorf("%w: server %d has fallen silent", ErrUnavailable, l.server))

@@ -1,0 +1,50 @@
+package sim
+
+// leaseWatch is a leaseChecker that asks the world's engines.
+type leaseWatch struct {
+	leaseChecker
+	world *World
+	told  []*claim // all that there ever were
+}
+
+func newLeaseWatch(w *World) *leaseWatch {
+	l := &leaseWatch{world: w}
+	l.leaseChecker = leaseChecker{w: w, held: l.ask, excused: l.excuse}
+	return l
+}
+
+func (l *leaseWatch) claim(c *client, session uint64, lock string, token uint64, shared bool) {
+	l.world.tokens = append(l.world.tokens, token)
+	l.world.scribe.claims(c, session, lock, token, shared)
+	l.world.probes.claimed[token] = true
+	k := &claim{
+		client: c.id, life: c.life, session: session, instance: c.instances[session], lock: lock, token: token, shared: shared,
+	}
+	l.told = append(l.told, k)
+	l.add(k)
+}
+
+func (l *leaseWatch) ask(k *claim) bool {
+	c := l.world.clients[k.client]
+	// If the process has taken the session over from itself, what its former instance held is not what it holds now.
+	return c.up && c.life == k.life && c.instances[k.session] == k.instance && c.engine.Held(c.read(), k.session, k.lock, k.token)
+}
+
+// excuse says whether a risk that somebody took lasts: an operator's, or that of clocks which go at rates that the cluster
+// was not told of. Then G2 is not promised. What fencing is for is promised all the same: the files are checked for it
+// (ackedAppends).
+func (l *leaseWatch) excuse(k *claim) bool {
+	log := l.world.logCheck
+	_, now := log.revokedNow[k.token]
+	switch {
+	case l.world.plan.Config.ClocksBeyondRho:
+		l.world.probes.overlap(beyondRho, k.token)
+	case now:
+		l.world.probes.overlap(revokeNowOverlap, k.token)
+	case log.takenUntil(k) > log.now:
+		l.world.probes.overlap(takeOverOverlap, k.token)
+	default:
+		return false
+	}
+	return true
+}
