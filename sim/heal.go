@@ -85,7 +85,7 @@ func (w *World) drain() {
 	}
 	dead := w.clients[rng.IntN(len(w.clients))]
 	w.sim.After(rng.Between(0, 4*drainHold), func() {
-		if dead.up {
+		if dead.up && len(w.plan.Faults) > 0 { // a plan without faults is to show what happens without any
 			w.guarded.dropped(dead)
 			dead.crash(24*time.Hour, 0)
 		}
