@@ -99,6 +99,16 @@ func (p *pair) await(ctx context.Context) (grant, error) {
 	}
 }
 
+// keepAlives is how many of the holder's were acknowledged.
+func (p *pair) keepAlives() (acked int) {
+	for _, r := range p.holderTap.Records() {
+		if r.Request.GetKeepAlive() != nil && len(r.Answers) > 0 {
+			acked++
+		}
+	}
+	return acked
+}
+
 // grantStamp is the cluster time of the grant to the next in line.
 func (p *pair) grantStamp(token uint64) (uint64, error) {
 	for _, r := range p.nextTap.Records() {
