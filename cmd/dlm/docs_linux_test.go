@@ -37,7 +37,7 @@ func testRoot(t *testing.T) *cobra.Command {
 func TestDocs(t *testing.T) {
 	var b strings.Builder
 	root := testRoot(t)
-	b.WriteString(docsBegin + "\n## Flags of every verb\n\n```\n" + root.PersistentFlags().FlagUsages() + "```\n\n## Exit codes\n\n```\n")
+	b.WriteString(docsBegin + "\n## Flags of every verb\n\n```\n" + root.PersistentFlags().FlagUsagesWrapped(100) + "```\n\n## Exit codes\n\n```\n")
 	_, codes, _ := strings.Cut(exitCodeHelp, "\n")
 	b.WriteString(codes + "\n```\n")
 	for _, cmd := range root.Commands() {
@@ -70,8 +70,7 @@ func document(t *testing.T, b *strings.Builder, cmd *cobra.Command) {
 	if cmd.Runnable() {
 		fmt.Fprintf(b, "```\n%s\n```\n\n", cmd.UseLine())
 	}
-	long := strings.TrimSpace(strings.ReplaceAll(cmd.Long, exitCodeHelp+"\n", ""))
-	long = strings.TrimSpace(strings.TrimSuffix(long, exitCodeHelp))
+	long := strings.Replace(cmd.Long, exitCodeHelp, "See [exit codes](#exit-codes).", 1)
 	for _, paragraph := range strings.Split(long, "\n\n") {
 		switch {
 		case paragraph == "":
@@ -81,7 +80,7 @@ func document(t *testing.T, b *strings.Builder, cmd *cobra.Command) {
 			fmt.Fprintf(b, "%s\n\n", paragraph)
 		}
 	}
-	if flags := cmd.NonInheritedFlags().FlagUsages(); strings.TrimSpace(flags) != "" && cmd.Runnable() {
+	if flags := cmd.NonInheritedFlags().FlagUsagesWrapped(100); strings.TrimSpace(flags) != "" && cmd.Runnable() {
 		fmt.Fprintf(b, "```\n%s```\n\n", flags)
 	}
 	if cmd.Example != "" {

@@ -79,6 +79,9 @@ func codeOf(err error) int {
 
 // report is what is printed of an error: what happened, and what to do next.
 func (g *globals) report(err error, code int) string {
+	if sig := (*signalCause)(nil); errors.As(err, &sig) {
+		return "dlm: " + sig.Error()
+	}
 	if code == exitUnreachable {
 		return g.unreachable(err)
 	}

@@ -21,7 +21,7 @@ type holdFlags struct {
 func (f *holdFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.Uint64Var(&f.session, "session", 0, "`id` of the session that holds the lock (default: DLM_SESSION)")
-	flags.Uint64Var(&f.token, "token", 0, "token of the hold, a `number` (default: DLM_TOKEN, or else the one that the session holds now)")
+	flags.Uint64Var(&f.token, "token", 0, "the hold under token `number` (default: DLM_TOKEN, or else the one that the session has now)")
 }
 
 // hold is one that another process has acquired.

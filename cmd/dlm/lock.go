@@ -33,8 +33,9 @@ the leader of the group, sees to it. So a job that is stopped with Ctrl-Z keeps 
 When COMMAND exits and leaves processes in its group behind, these are ended before the lock is released. Processes that
 leave the group (setsid, daemons) are not followed: what they touch must check the token.
 
-` + exitCodeHelp + `
-Otherwise the exit code is COMMAND's own.`,
+The exit code is COMMAND's own, or one of these:
+
+` + exitCodeHelp,
 		Example: `  dlm lock nightly-report -- ./report.sh
   dlm lock deploy --try -- sh -c 'echo "token $DLM_TOKEN"; ./deploy'
   dlm lock db --wait 30s --ttl 10s --hold-limit 1h -- ./migrate

@@ -53,7 +53,7 @@ func TestLeftoversAreEnded(t *testing.T) {
 	t.Parallel()
 	addr, _ := startServer(t)
 	began := time.Now()
-	start(t, addr, "lock", "a", "--", "sh", "-c", "sleep 600 & exit 4").end(4, "left 1 processes")
+	start(t, addr, "lock", "a", "--", "sh", "-c", "sleep 600 & exit 4").end(4, "left 1 process behind")
 	if d := time.Since(began); d > time.Minute {
 		t.Errorf("took %v", d)
 	}

@@ -167,7 +167,7 @@ func (g *globals) watchLocks(prefix string, out format, interval time.Duration) 
 			fmt.Print("\x1b[H\x1b[2J")
 			fallthrough
 		default:
-			fmt.Printf("%s  %d locks\n", time.Now().Format(time.TimeOnly), len(locks))
+			fmt.Printf("%s  %s\n", time.Now().Format(time.TimeOnly), count(len(locks), "lock"))
 			err = writeTable(os.Stdout, locksTable(locks))
 		}
 		if err != nil {

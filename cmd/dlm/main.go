@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -87,5 +88,44 @@ the highest that it has seen is safe from holders that have lost the lock and do
 		}
 	}
 	cobra.EnableCommandSorting = false
+	fold(root)
+	// The same for the flags.
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "FlagUsages ", fmt.Sprintf("FlagUsagesWrapped %d ", helpWidth)))
 	return root
+}
+
+// helpWidth is how many columns a terminal has at least.
+const helpWidth = 80
+
+// fold makes the long texts of a command, and of those below it, fit a terminal.
+func fold(cmd *cobra.Command) {
+	paragraphs := strings.Split(cmd.Long, "\n\n")
+	for i, p := range paragraphs {
+		if !strings.Contains("\n"+p, "\n ") { // else it is a table
+			paragraphs[i] = foldWords(strings.Fields(p))
+		}
+	}
+	cmd.Long = strings.Join(paragraphs, "\n\n")
+	for _, c := range cmd.Commands() {
+		fold(c)
+	}
+}
+
+func foldWords(words []string) string {
+	var b strings.Builder
+	column := 0
+	for _, w := range words {
+		switch n := len([]rune(w)); {
+		case column == 0:
+			column = n
+		case column+1+n > helpWidth:
+			b.WriteByte('\n')
+			column = n
+		default:
+			b.WriteByte(' ')
+			column += 1 + n
+		}
+		b.WriteString(w)
+	}
+	return b.String()
 }

@@ -74,6 +74,13 @@ func pairs(w io.Writer, cells ...any) {
 	}
 }
 
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %s", n, plural(what))
+}
+
 // bytesView is a byte string in JSON: as text if it is UTF-8, else in base64.
 func bytesView(b []byte) (text, encoded string) {
 	if utf8.Valid(b) {
@@ -95,4 +102,11 @@ func secs(d time.Duration) float64 { return d.Truncate(time.Millisecond).Seconds
 
 func modeName(m dlmv1.Mode) string {
 	return strings.ToLower(strings.TrimPrefix(m.String(), "MODE_"))
+}
+
+func plural(what string) string {
+	if strings.HasSuffix(what, "s") {
+		return what + "es"
+	}
+	return what + "s"
 }

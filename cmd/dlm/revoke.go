@@ -84,7 +84,7 @@ it. Use it when you know that the holder is dead, or when everything that it tou
 	out.add(cmd)
 	flags := cmd.Flags()
 	flags.Uint64Var(&session, "session", 0, "end the session with this `id`")
-	flags.Uint64Var(&token, "token", 0, "only the hold with this token, a `number` (default: all holds of the lock)")
+	flags.Uint64Var(&token, "token", 0, "only the hold under token `number` (default: all holds of the lock)")
 	flags.StringVar(&why, "why", "", "a reason, told to the holder")
 	flags.BoolVar(&now, "now", false, "do not wait until the holder has stopped: see the warning above")
 	_ = cmd.RegisterFlagCompletionFunc("session", g.completeSessions)

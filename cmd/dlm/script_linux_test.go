@@ -65,7 +65,7 @@ func TestScripts(t *testing.T) {
 		},
 		{
 			"the TTL ends it", `
-			eval "$(dlm acquire a --ttl 500ms --export)"
+			eval "$(dlm acquire a --ttl 2s --export)"
 			dlm lock a -- true
 			dlm renew; echo "renew $?"
 			dlm append a f --data x`,
@@ -75,17 +75,17 @@ func TestScripts(t *testing.T) {
 		{
 			"renewing keeps it", `
 			set -e
-			eval "$(dlm acquire a --ttl 3s --export)"
-			for i in 1 2 3 4 5 6 7 8; do sleep 0.5; dlm renew -o json >/dev/null; done
+			eval "$(dlm acquire a --ttl 5s --export)"
+			for i in 1 2 3 4 5 6 7 8 9 10 11; do sleep 0.5; dlm renew -o json >/dev/null; done
 			dlm check`,
 			0,
 			[]string{"yes: token"},
 		},
 		{
 			"a hold limit", `
-			eval "$(dlm acquire a --ttl 1m --hold-limit 1s --export)"
+			eval "$(dlm acquire a --ttl 1m --hold-limit 30s --export)"
 			dlm renew
-			dlm renew --hold-limit 700ms
+			dlm renew --hold-limit 1s
 			dlm lock a -- true
 			dlm renew`,
 			70,
@@ -271,8 +271,8 @@ func TestWaitIsShown(t *testing.T) {
 		t.Skip("skipped: no 'script' program here to make a terminal")
 	}
 	began := time.Now()
-	code, out := shell(t, addr, t.TempDir(), `script -qec 'dlm lock a --wait 2500ms -- true' typescript </dev/null; cat typescript`)
-	for _, want := range []string{"dlm: waiting 1.", ` for "a", 1 before us: held `, "(lease 5", "by " + label(os.Getpid()), "the wait timeout passed"} {
+	code, out := shell(t, addr, t.TempDir(), `script -qec 'dlm lock a --wait 4s -- true' typescript </dev/null; cat typescript`)
+	for _, want := range []string{"dlm: waiting ", ` for "a", 1 before us: held `, "(lease 5", "by " + label(os.Getpid()), "the wait timeout passed"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not shown after %v", want, time.Since(began))
 		}

@@ -293,7 +293,7 @@ func (j *job) sweep() {
 		return
 	}
 	if j.lost == nil {
-		fmt.Fprintf(os.Stderr, "dlm: the command exited and left %d processes of its group behind: ending them\n", len(left))
+		fmt.Fprintf(os.Stderr, "dlm: the command exited and left %s behind: ending what is left of its group\n", count(len(left), "process"))
 		signalGroup(group, unix.SIGTERM)
 	}
 	grace := bootTime() + leftoverGrace

@@ -197,7 +197,9 @@ func release(l *client.Lock, patience time.Duration) {
 // signalCause is the cause of a context that a signal ended.
 type signalCause struct{ sig syscall.Signal }
 
-func (s *signalCause) Error() string { return "interrupted by " + s.sig.String() }
+func (s *signalCause) Error() string {
+	return "ended by signal " + strconv.Itoa(int(s.sig)) + ", " + s.sig.String()
+}
 
 // untilSignal is a context that ends with the first signal that means "stop"; ignored ones stay ignored.
 func untilSignal() (context.Context, func()) {
