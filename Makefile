@@ -12,6 +12,7 @@ SECONDS    ?= 5
 RUNS       ?= 3
 N          ?= 200
 TIME       ?= 10s
+SEED       ?= 1
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 TOOLS      := bin/tools
 
@@ -60,6 +61,12 @@ sim: bin/simsoak ## simulate seeds on all cores: SEEDS=A-B, or SEEDS=N for 1-N
 
 soak: bin/simsoak ## the same for long ranges, recorded in sim/LEDGER.tsv; stop with Ctrl-C, the same command goes on
 	@bin/simsoak -seeds='$(SEEDS)' -ledger=$(LEDGER) -commit='$(COMMIT)'
+
+.PHONY: timeline
+timeline: ## draw the run of a seed as one HTML file and name it: SEED=N
+	@mkdir -p bin/timelines
+	@$(GO) test ./sim -run '^TestOne$$' -v -seed='$(SEED)' -minimise=0 -html=bin/timelines/seed-$(SEED).html | \
+		grep -E '^ *(the picture|G[0-9]+ is broken|L[0-9]+ is broken|At [0-9.]+ s:|FAIL|ok)' || true
 
 .PHONY: bin/simsoak
 bin/simsoak:

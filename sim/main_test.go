@@ -15,6 +15,7 @@ var (
 	flagPlan     = flag.String("plan", "", "run the plan in this JSON file (from here or from the module's root)")
 	flagSeeds    = flag.String("seeds", "1-2000", "run the batch of seeds A-B (N = 1-N)")
 	flagTrace    = flag.String("tracefile", "", "with -seed or -plan: write the readable trace to this file")
+	flagHTML     = flag.String("html", "", "with -seed or -plan: draw the run as a timeline in this HTML file (from the module's root)")
 	flagSave     = flag.String("save", "", "with -seed or -plan: save the plan to this JSON file")
 	flagMinimise = flag.Int("minimise", -1, "spend so many runs on making a failing plan small, 0 = none (default: 1500 for seeds, 0 for -plan)")
 	flagFailures = flag.Int("failures", 5, "stop the batch after so many failures")
@@ -33,8 +34,8 @@ func TestMain(m *testing.M) {
 		if err := flag.Set("test.run", "^TestOne$"); err != nil {
 			panic(err)
 		}
-	case *flagTrace != "" || *flagSave != "":
-		fmt.Fprintln(os.Stderr, "-tracefile and -save are about one run: give -seed=N or -plan=FILE too")
+	case *flagTrace != "" || *flagSave != "" || *flagHTML != "":
+		fmt.Fprintln(os.Stderr, "-tracefile, -html and -save are about one run: give -seed=N or -plan=FILE too")
 		os.Exit(2)
 	}
 	os.Exit(m.Run())

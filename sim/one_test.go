@@ -32,7 +32,7 @@ func TestOne(t *testing.T) {
 		}
 		t.Logf("the plan is in %s", *flagSave)
 	}
-	r, err := traced(p, *flagTrace)
+	r, err := traced(p, line)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,17 +45,26 @@ func TestOne(t *testing.T) {
 	fmt.Printf("seed %d trace %016x\n", p.Seed, r.Hash)
 }
 
-// traced runs a plan and writes its trace to a file, if one is named.
-func traced(p sim.Plan, file string) (run.Result, error) {
-	if file == "" {
+// traced runs a plan and writes its trace and its picture, if files are named.
+func traced(p sim.Plan, line string) (run.Result, error) {
+	if *flagTrace == "" && *flagHTML == "" {
 		return run.Run(p, nil), nil
-	}
-	f, err := os.Create(file)
-	if err != nil {
-		return run.Result{}, err
 	}
 	rec := sim.NewRecorder()
 	r := run.Run(p, rec)
+	if *flagHTML != "" {
+		if err := explain.Picture(*flagHTML, line, r, rec); err != nil {
+			return r, err
+		}
+		fmt.Printf("the picture is in %s\n", *flagHTML)
+	}
+	if *flagTrace == "" {
+		return r, nil
+	}
+	f, err := os.Create(*flagTrace)
+	if err != nil {
+		return r, err
+	}
 	b := bufio.NewWriterSize(f, 1<<20)
 	err = sim.WriteText(b, rec.Events())
 	return r, errors.Join(err, b.Flush(), f.Close())

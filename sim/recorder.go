@@ -1,6 +1,9 @@
 package sim
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // recorderMost bounds the events that a Recorder keeps; past it the oldest go.
 const recorderMost = 400_000
@@ -17,6 +20,14 @@ func NewRecorder() *Recorder { return &Recorder{most: recorderMost} }
 
 // Events are those kept, in the order in which they happened. Not to be changed.
 func (r *Recorder) Events() []Event { return r.events }
+
+// Last is the time of the newest event.
+func (r *Recorder) Last() time.Duration {
+	if len(r.events) == 0 {
+		return 0
+	}
+	return r.events[len(r.events)-1].At
+}
 
 // Event finds one by its ID; nil = it is not kept.
 func (r *Recorder) Event(id uint64) *Event {
@@ -47,6 +58,13 @@ func (r *Recorder) causes(ids []uint64) []uint64 {
 		}
 	}
 	return known
+}
+
+// Fail records a failure that the world itself could not record, such as a panic.
+func (r *Recorder) Fail(f *Failure) {
+	if r.Violation() == nil {
+		r.Add(Event{At: f.At, Kind: KindViolation, What: f.Number, Client: -1, Text: f.Number + " broken: " + f.Text, Causes: []uint64{r.last}})
+	}
 }
 
 // Violation is the first broken promise; nil = there was none.

@@ -237,6 +237,10 @@ func (s *scribe) serverFrame(e *Event, frame []byte) {
 	for _, r := range f.GetReads() {
 		e.part("read", fmt.Sprintf("read %d: %s", r.GetId(), reasonText(r.GetReason())))
 	}
+	// A duplicate is answered from what is known: then the request that has just arrived is why it is answered now.
+	if by := s.rec.Event(s.w.sim.Cause); by != nil && by.Kind == KindDeliver {
+		e.Causes = append(e.Causes, by.ID)
+	}
 }
 
 // received notes by which delivery the server's process got each request of a frame.

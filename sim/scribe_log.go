@@ -98,7 +98,7 @@ func (s *scribe) applied(entry, index uint64, r *dlmv1.Request, a *dlmv1.Answer)
 	}
 	e := Event{
 		Lane: serverLane, Client: s.owner(r.GetSession()), Kind: KindApply, What: requestName(r), Index: index, Sequence: r.GetSequence(),
-		Causes: []uint64{s.arrived[k], entry}, Text: say(r),
+		Causes: []uint64{s.arrived[k], entry, s.answers[k]}, Text: say(r),
 	}
 	e.about(r)
 	if a == nil {

@@ -60,6 +60,11 @@ func TestReport(t *testing.T) {
 			t.Errorf("%q is shown, which has nothing to do with it:\n%s", not, out)
 		}
 	}
+	picture := strings.TrimSuffix(kept, ".json") + ".html"
+	defer os.Remove(filepath.Join("..", "..", picture))
+	if page, err := os.ReadFile(filepath.Join("..", "..", picture)); err != nil || !strings.Contains(string(page), kept) || !strings.Contains(out, picture) {
+		t.Errorf("the picture of %d bytes is not there, or does not name %s, or is not named: %v", len(page), kept, err)
+	}
 	f, err := run.LoadPlan(kept)
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package explain
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"dlm/netsim"
 	"dlm/sim"
@@ -29,8 +30,8 @@ type Options struct {
 }
 
 // Report writes what a person needs to know of a failure: first the one line that repeats it, then the broken promise in
-// words and what happened, then the smallest plan that breaks the same promise, the line that repeats that one, and the
-// last events that have to do with it.
+// words and what happened, then the smallest plan that breaks the same promise, the line that repeats that one, the last
+// events that have to do with it, and the file with its picture.
 func Report(w io.Writer, p sim.Plan, f *sim.Failure, o Options) {
 	if o.Run == nil {
 		o.Run = run.Run
@@ -39,16 +40,28 @@ func Report(w io.Writer, p sim.Plan, f *sim.Failure, o Options) {
 		o.Events = 40
 	}
 	fmt.Fprintf(w, "%s\n%s is broken: %s.\nAt %.6f s: %s\n", o.Line, f.Number, Promise(f.Number), f.At.Seconds(), f.Text)
-	if o.Minimise > 0 && f.Number != run.Died {
-		p, f = smaller(w, p, f, o)
+	if f.Number == run.Died {
+		return // what ends its process would end this one too
 	}
-	if f.Number != run.Died { // what ends its process would end this one too
-		fmt.Fprint(w, lastEvents(p, o))
+	kept := ""
+	if o.Minimise > 0 {
+		p, kept = smaller(w, p, f, o)
+	}
+	rec := sim.NewRecorder()
+	r := o.Run(p, rec)
+	fmt.Fprint(w, lastEvents(rec, o.Events))
+	if kept != "" && r.Failure != nil {
+		picture := strings.TrimSuffix(kept, ".json") + ".html"
+		if err := Picture(picture, PlanLine(kept), r, rec); err != nil {
+			fmt.Fprintf(w, "no picture of it: %v\n", err)
+		} else {
+			fmt.Fprintf(w, "a picture of it: %s\n", picture)
+		}
 	}
 }
 
-// smaller minimises a plan, keeps it in a file and says so.
-func smaller(w io.Writer, p sim.Plan, f *sim.Failure, o Options) (sim.Plan, *sim.Failure) {
+// smaller minimises a plan, keeps it in a file and says so. It returns what it could do: the plan, and the file if it is new.
+func smaller(w io.Writer, p sim.Plan, f *sim.Failure, o Options) (small sim.Plan, kept string) {
 	out, err := minimise.Minimise(p, minimise.Options{
 		Runs:   o.Minimise,
 		Run:    func(p sim.Plan) *sim.Failure { return o.Run(p, nil).Failure },
@@ -57,10 +70,10 @@ func smaller(w io.Writer, p sim.Plan, f *sim.Failure, o Options) (sim.Plan, *sim
 	switch {
 	case err != nil:
 		fmt.Fprintf(w, "it does not repeat in this process: %v\n", err)
-		return p, f
+		return p, ""
 	case !run.Same(out.Failure, f):
 		fmt.Fprintf(w, "in this process the same plan breaks something else: %v\n", out.Failure)
-		return p, f
+		return p, ""
 	}
 	why := "nothing more can be left out"
 	if !out.Finished {
@@ -70,6 +83,7 @@ func smaller(w io.Writer, p sim.Plan, f *sim.Failure, o Options) (sim.Plan, *sim
 	name, err := run.KeepFailure(out.Plan, out.Failure.Number)
 	if err != nil {
 		fmt.Fprintf(w, "it could not be saved: %v\n", err)
+		name = ""
 	} else {
 		fmt.Fprintln(w, PlanLine(name))
 	}
@@ -78,5 +92,5 @@ func smaller(w io.Writer, p sim.Plan, f *sim.Failure, o Options) (sim.Plan, *sim
 		fmt.Fprintf(w, "On the way another plan broke something else: %v (%s)\n", other.Failure, run.Size(other.Plan))
 	}
 	fmt.Fprintln(w)
-	return out.Plan, out.Failure
+	return out.Plan, name
 }

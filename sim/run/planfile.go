@@ -129,12 +129,21 @@ func WriteWhole(name string, b []byte) error {
 
 // KeepFailure saves a plan that failed below bin/, which git ignores, and returns its name from the module's root.
 func KeepFailure(p sim.Plan, broke string) (string, error) {
-	root, err := moduleRoot()
+	name := fmt.Sprintf("bin/failures/seed-%d.json", p.Seed)
+	path, err := FromRoot(name)
 	if err != nil {
 		return "", err
 	}
-	name := fmt.Sprintf("bin/failures/seed-%d.json", p.Seed)
-	return name, SavePlan(filepath.Join(root, name), p, broke)
+	return name, SavePlan(path, p, broke)
+}
+
+// FromRoot is the path of a file that is named from the module's root; a full path stays what it is.
+func FromRoot(name string) (string, error) {
+	if filepath.IsAbs(name) {
+		return name, nil
+	}
+	root, err := moduleRoot()
+	return filepath.Join(root, name), err
 }
 
 // moduleRoot is the nearest directory above the working directory that holds a go.mod.

@@ -53,6 +53,9 @@ func Run(p sim.Plan, rec *sim.Recorder) Result {
 	if err != nil && !errors.As(err, &r.Failure) {
 		r.Failure = &sim.Failure{Number: "sim", Text: err.Error(), At: r.Virtual}
 	}
+	if rec != nil && r.Failure != nil {
+		rec.Fail(r.Failure)
+	}
 	return r
 }
 
