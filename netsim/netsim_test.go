@@ -129,6 +129,38 @@ func TestFaultsDoNotReshuffleEachOther(t *testing.T) {
 	}
 }
 
+// greeter sends a frame as soon as it has a connection, as a server that says hello does.
+type greeter struct {
+	ends
+	before int // frames that came before the client was connected
+}
+
+func (g *greeter) ServerAccept(_ int, conn uint64) bool {
+	g.n.SendToClient(conn, []byte("hello"))
+	g.n.sim.After(0, func() { g.n.SendToClient(conn, []byte("hello")) })
+	return true
+}
+
+func (g *greeter) ClientReceive(client int, conn uint64, f []byte) {
+	if g.connected == 0 {
+		g.before++
+	}
+	g.ends.ClientReceive(client, conn, f)
+}
+
+func TestNothingComesBeforeTheConnection(t *testing.T) {
+	for seed := range uint64(50) {
+		s := NewSim()
+		g := &greeter{}
+		g.n = NewNetwork(s, seed, Faults{DelayMax: time.Second}, g)
+		g.n.Dial(0, 7, 0)
+		run(s)
+		if g.before != 0 || len(g.got) != 1 {
+			t.Fatalf("seed %d: %d frames came before the connection, %d in all, want 0 and 1", seed, g.before, len(g.got))
+		}
+	}
+}
+
 func TestCutLinkEatsFrames(t *testing.T) {
 	s, e := setup(Faults{})
 	e.n.Cut(0, 0, ToServer, true)

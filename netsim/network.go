@@ -99,6 +99,8 @@ type conn struct {
 	own                  uint64 // the client's number
 	id                   uint64 // the server's number
 	clientOpen, serverUp bool
+	connected            bool             // the client has heard so
+	early                []message        // to the client, came before that
 	last                 [2]time.Duration // latest delivery, for InOrder
 	newest               [2]uint64        // highest number that has arrived
 }
@@ -163,7 +165,13 @@ func (n *Network) Dial(client int, own uint64, server int) {
 			return
 		}
 		l.live = c
+		c.connected = true
 		n.handler.ClientConnected(client, own)
+		early := c.early
+		c.early = nil
+		for _, m := range early {
+			n.deliver(m)
+		}
 	}
 	arrives := func() {
 		if l.cut[ToServer] || !c.clientOpen {
@@ -280,6 +288,8 @@ func (n *Network) deliver(m message) {
 	}
 	c := m.c
 	switch {
+	case m.way == ToClient && c.clientOpen && !c.connected:
+		c.early = append(c.early, m) // a connection carries nothing before it stands
 	case m.way == ToClient && c.clientOpen, m.way == ToServer && c.serverUp:
 		n.Stats.Delivered++
 		n.passing(&m, StepDelivered, 0)

@@ -210,6 +210,9 @@ func (n *Node) Leading() bool { return n.leading }
 // Applied is the log position up to which the lock table has applied the log.
 func (n *Node) Applied() uint64 { return n.applied }
 
+// Term is that of the last applied entry: of a node that leads, its own.
+func (n *Node) Term() uint64 { return n.term }
+
 // Stop refuses every new request with REASON_UNAVAILABLE. Call Flush and run its effects until Idle.
 func (n *Node) Stop() { n.stopped = true }
 

@@ -269,23 +269,12 @@ func (h *hold) step() {
 		h.unlock()
 		return
 	}
-	if h.stepsLeft > 0 {
-		h.stepsLeft--
-		var req *dlmv1.Request
-		switch {
-		case h.op.HoldLimit > 0 && h.stepsLeft%2 == 0:
-			req = &dlmv1.Request{Op: &dlmv1.Request_Renew{Renew: &dlmv1.Renew{Lock: h.op.Lock, Token: h.token}}}
-		case h.op.Delete && h.stepsLeft == 0:
-			req = &dlmv1.Request{Op: &dlmv1.Request_Delete{Delete: &dlmv1.Delete{File: h.op.File, Lock: h.op.Lock, Token: h.token}}}
-		default:
-			h.written++
-			data := h.a.c.w.someData(h.token, h.written, h.op.Bytes)
-			req = &dlmv1.Request{Op: &dlmv1.Request_Append{Append: &dlmv1.Append{
-				File: h.op.File, Lock: h.op.Lock, Token: h.token, Data: data,
-			}}}
-		}
-		// The hold may be lost by now: then this is what a zombie does.
-		h.a.do(h.op, h.under(), req, func(engine.Completion) { h.pause() })
+	switch {
+	case h.stepsLeft > 0 && h.op.AtOnce:
+		h.atOnce()
+		return
+	case h.stepsLeft > 0:
+		h.a.do(h.op, h.under(), h.request(), func(engine.Completion) { h.pause() })
 		return
 	}
 	if h.op.Forget {

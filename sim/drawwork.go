@@ -125,4 +125,8 @@ func (w *workload) drawLock(r Chooser, op *Op) {
 	}
 	op.Delete, op.Forget = r.Chance(100_000), r.Chance(70_000)
 	op.Zombie = r.Chance(300_000)
+	op.AtOnce = op.Which%5 == 0
+	if op.HoldLimit > 0 && op.Which/5%2 == 0 {
+		op.NewLimit = 20*time.Millisecond + time.Duration(op.Which/10)%(2*time.Second)
+	}
 }

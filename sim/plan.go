@@ -130,6 +130,10 @@ type Op struct {
 	// Hold the lock so long, with so many steps (appends, renewals) in between.
 	Hold  time.Duration `json:",omitempty"`
 	Steps int           `json:",omitempty"`
+	// AtOnce: no step waits for the one before it.
+	AtOnce bool `json:",omitempty"`
+	// NewLimit is the hold limit that renewals ask for. 0 = the one before.
+	NewLimit time.Duration `json:",omitempty"`
 	// Delete the file before the release.
 	Delete bool `json:",omitempty"`
 	// Forget: never release; the end of the session does.

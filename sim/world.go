@@ -36,6 +36,7 @@ type World struct {
 	twins    *twinChecker
 	replies  *replyChecker
 	leases   *leaseWatch
+	terms    termChecker
 	probes   *prober
 	acked    ackedAppends
 	guarded  sessionGuard
@@ -63,6 +64,7 @@ func New(p Plan, rec *Recorder) *World {
 	if w.scribe = newScribe(w, rec); w.scribe != nil {
 		w.net.Observe = w.scribe.passage
 	}
+	w.terms.w = w
 	w.probes = newProber(w)
 	w.server = newServer(w)
 	w.disks = newDiskFaults(w)
@@ -209,6 +211,7 @@ func (w *World) afterServerStep() {
 	applied := n.Applied()
 	if n.Leading() {
 		w.scribe.restored(applied)
+		w.terms.leads(w.server.life, n.Term())
 	}
 	if applied == w.server.lastApplied {
 		return

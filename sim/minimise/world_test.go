@@ -45,7 +45,7 @@ func runBroken(p sim.Plan) *sim.Failure {
 
 // A bug planted in the world's checkers is found by seeds and made small: few faults, few operations.
 func TestPlantedBug(t *testing.T) {
-	found := 0
+	found, fewest := 0, 1<<30
 	for seed := uint64(1); seed <= 200 && found < 3; seed++ {
 		p := sim.Expand(seed)
 		if f := runBroken(p); f == nil {
@@ -60,7 +60,8 @@ func TestPlantedBug(t *testing.T) {
 		if f := runBroken(out.Plan); !run.Same(f, out.Failure) || f.Number != "G2" {
 			t.Errorf("seed %d: the small plan breaks %v, said to be %v", seed, f, out.Failure)
 		}
-		if n := len(out.Plan.Faults) + len(out.Plan.Config.Net.Only); n < 1 || n >= 10 || n >= len(p.Faults) || operations(out.Plan) > 9 {
+		fewest = min(fewest, operations(out.Plan))
+		if n := len(out.Plan.Faults) + len(out.Plan.Config.Net.Only); n < 1 || n >= 10 || n >= len(p.Faults) || operations(out.Plan) > operations(p)/2 {
 			t.Errorf("seed %d: %s are left of %s", seed, run.Size(out.Plan), run.Size(p))
 		}
 		if b, err := run.EncodePlan(out.Plan, "G2"); err != nil {
@@ -71,5 +72,8 @@ func TestPlantedBug(t *testing.T) {
 	}
 	if found == 0 {
 		t.Fatal("no seed of 200 met the planted bug")
+	}
+	if fewest > 5 { // how far one seed shrinks is a matter of luck
+		t.Errorf("no seed shrank to 5 operations or fewer, the best one to %d", fewest)
 	}
 }

@@ -1,0 +1,37 @@
+package sim
+
+import (
+	dlmv1 "dlm/api/dlm/v1"
+	"dlm/client/engine"
+)
+
+// request is the next step of a hold. The hold may be lost by now: then this is what a zombie does.
+func (h *hold) request() *dlmv1.Request {
+	h.stepsLeft--
+	switch {
+	case h.op.HoldLimit > 0 && h.stepsLeft%2 == 0:
+		return &dlmv1.Request{Op: &dlmv1.Request_Renew{Renew: &dlmv1.Renew{
+			Lock: h.op.Lock, Token: h.token, HoldLimitNanos: uint64(h.op.NewLimit),
+		}}}
+	case h.op.Delete && h.stepsLeft == 0:
+		return &dlmv1.Request{Op: &dlmv1.Request_Delete{Delete: &dlmv1.Delete{File: h.op.File, Lock: h.op.Lock, Token: h.token}}}
+	}
+	h.written++
+	data := h.a.c.w.someData(h.token, h.written, h.op.Bytes)
+	return &dlmv1.Request{Op: &dlmv1.Request_Append{Append: &dlmv1.Append{
+		File: h.op.File, Lock: h.op.Lock, Token: h.token, Data: data,
+	}}}
+}
+
+// atOnce does all steps that are left, none of which waits for the one before: several appends may share a log entry, and
+// several renewals be under way.
+func (h *hold) atOnce() {
+	open := h.stepsLeft
+	for h.stepsLeft > 0 {
+		h.a.do(h.op, h.under(), h.request(), func(engine.Completion) {
+			if open--; open == 0 {
+				h.pause()
+			}
+		})
+	}
+}
