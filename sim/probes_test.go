@@ -29,7 +29,6 @@ var needFaults = []string{
 	"a duplicate is answered by the next process",
 	"a waiting acquire is asked for again after a restart",
 	"an acquire arrives after its cancel",
-	"a cancel overtakes its acquire",
 	"an open arrives again after its session has ended",
 	"what a crash lost is sent again",
 	"a late copy comes over another connection",
