@@ -29,34 +29,37 @@ type replayer struct {
 	done     []rig.Record // the requests of the load, each answered
 }
 
-func (g duplicatesGoal) newReplayer(ctx context.Context) (r *replayer, err error) {
-	r = &replayer{duplicatesGoal: g, tap: rig.NewTap(), waiting: make(chan error, 1)}
-	r.l = &load{ledger: rig.NewLedger(), prefix: g.id + "-replay", workers: 1, rounds: 10, appends: 3, locks: 1}
-	defer func() {
-		if err != nil {
-			r.close()
-		}
-	}()
-	if r.raw, err = rig.NewRaw(g.addr); err != nil {
+func (g duplicatesGoal) newReplayer(ctx context.Context) (*replayer, error) {
+	r := &replayer{duplicatesGoal: g, tap: rig.NewTap(), waiting: make(chan error, 1)}
+	r.l = &load{ledger: rig.NewLedger(), prefix: g.name("replay"), workers: 1, rounds: 10, appends: 3, locks: 1}
+	if err := r.open(ctx); err != nil {
+		r.close()
 		return nil, err
 	}
-	if r.c, err = dial(g.addr, r.tap.Option()); err != nil {
-		return nil, err
+	return r, nil
+}
+
+func (r *replayer) open(ctx context.Context) (err error) {
+	if r.raw, err = rig.NewRaw(r.addr); err != nil {
+		return err
 	}
-	if r.other, err = r.c.OpenSession(ctx, client.WithTTL(nextTTL)); err != nil {
-		return nil, err
+	if r.c, err = dial(r.addr, r.tap.Option()); err != nil {
+		return err
 	}
-	if r.pinned, err = r.other.Lock(ctx, g.id+"-pinned"); err != nil {
-		return nil, err
+	if r.other, err = r.c.OpenSession(ctx, client.WithTTL(lossyTTL)); err != nil {
+		return err
 	}
-	if r.s, err = r.c.OpenSession(ctx, client.WithTTL(nextTTL)); err != nil {
-		return nil, err
+	if r.pinned, err = r.other.Lock(ctx, r.name("pinned")); err != nil {
+		return err
+	}
+	if r.s, err = r.c.OpenSession(ctx, client.WithTTL(lossyTTL)); err != nil {
+		return err
 	}
 	go func() {
 		_, err := r.s.Lock(ctx, r.pinned.Name())
 		r.waiting <- err
 	}()
-	return r, r.queued(ctx)
+	return r.queued(ctx)
 }
 
 // queued returns when the acquire waits, and makes sure that it waits once.

@@ -20,6 +20,26 @@ var Crash = Goal{
 	flags: func(f *flag.FlagSet, o *options) {
 		f.StringVar(&o.server, "server", "", "the server program to start and kill (default: the one beside this program)")
 	},
+	check: findServer,
+}
+
+// findServer looks for the program, before anything is done.
+func findServer(o *options) error {
+	if o.server == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		o.server = filepath.Join(filepath.Dir(self), "server")
+	}
+	info, err := os.Stat(o.server)
+	if err == nil && (info.IsDir() || info.Mode()&0o111 == 0) {
+		err = fmt.Errorf("%s is no program", o.server)
+	}
+	if err != nil {
+		return fmt.Errorf("the server program to start and kill: %w; say which with --server", err)
+	}
+	return nil
 }
 
 func runCrash(ctx context.Context, e *env, r *rig.Report) {
@@ -43,48 +63,41 @@ func runCrash(ctx context.Context, e *env, r *rig.Report) {
 // crashGoal has a server that it kills, and what must outlive that: holders, and a queue.
 type crashGoal struct {
 	*env
-	program, dir string
-	server       *rig.Server
-	proxy        *rig.Proxy // the address that stays
-	c            *client.Client
-	ledger       *rig.Ledger
-	standing     standing
-	starts       int
+	dir      string
+	running  *rig.Server
+	proxy    *rig.Proxy // the address that stays
+	c        *client.Client
+	ledger   *rig.Ledger
+	standing standing
+	starts   int
 }
 
 // crashArgs make the server take snapshots all the time.
 var crashArgs = []string{"--snapshot-bytes", "32KiB"}
 
-func newCrashGoal(ctx context.Context, e *env) (g *crashGoal, err error) {
-	g = &crashGoal{env: e, program: e.server, ledger: rig.NewLedger()}
-	defer func() {
-		if err != nil {
-			g.close()
-		}
-	}()
-	if g.program == "" {
-		self, err := os.Executable()
-		if err != nil {
-			return nil, err
-		}
-		g.program = filepath.Join(filepath.Dir(self), "server")
-	}
-	if _, err := os.Stat(g.program); err != nil {
-		return nil, fmt.Errorf("the server program to kill: %w; say which with --server", err)
-	}
-	if g.dir, err = os.MkdirTemp("", "dlm-goal5-"); err != nil {
+func newCrashGoal(ctx context.Context, e *env) (*crashGoal, error) {
+	g := &crashGoal{env: e, ledger: rig.NewLedger()}
+	if err := g.open(ctx); err != nil {
+		g.close()
 		return nil, err
+	}
+	return g, nil
+}
+
+func (g *crashGoal) open(ctx context.Context) (err error) {
+	if g.dir, err = os.MkdirTemp("", "dlm-goal5-"); err != nil {
+		return err
 	}
 	if g.proxy, err = rig.NewProxy(""); err != nil {
-		return nil, err
+		return err
 	}
 	if _, err := g.up(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if g.c, err = g.dial(); err != nil {
-		return nil, err
+		return err
 	}
-	return g, g.stand(ctx)
+	return g.stand(ctx)
 }
 
 // dial makes a client that is quick to try again: the point is what it finds then.
@@ -99,7 +112,7 @@ func (g *crashGoal) up(ctx context.Context) (rig.Serving, error) {
 	if err := g.begin(); err != nil {
 		return rig.Serving{}, err
 	}
-	at, err := g.server.Ready(ctx)
+	at, err := g.running.Ready(ctx)
 	if err == nil {
 		g.proxy.SetTarget(at.Address)
 	}
@@ -108,14 +121,14 @@ func (g *crashGoal) up(ctx context.Context) (rig.Serving, error) {
 
 func (g *crashGoal) begin() (err error) {
 	g.starts++
-	g.server, err = rig.StartServer(g.program, g.data(), crashArgs...)
+	g.running, err = rig.StartServer(g.server, g.data(), crashArgs...)
 	return err
 }
 
 // down kills the server.
 func (g *crashGoal) down() error {
-	if !g.server.Kill() {
-		return fmt.Errorf("the server has ended by itself:\n%s", g.server.Log())
+	if !g.running.Kill() {
+		return fmt.Errorf("the server has ended by itself:\n%s", g.running.Log())
 	}
 	return nil
 }
@@ -124,8 +137,8 @@ func (g *crashGoal) close() {
 	if g.c != nil {
 		_ = g.c.Close()
 	}
-	if g.server != nil {
-		g.server.Kill()
+	if g.running != nil {
+		g.running.Kill()
 	}
 	if g.proxy != nil {
 		g.proxy.Close()
@@ -244,7 +257,7 @@ func (g *crashGoal) inRecovery(ctx context.Context, s *rig.Scenario) error {
 				return err
 			}
 			kills++
-			if !g.server.Served() {
+			if !g.running.Served() {
 				early++
 			}
 		}

@@ -27,6 +27,7 @@ type Goal struct {
 	name   string // of the fault that is survived
 	title  string // what the first line says after the name, for %s = the server's address
 	flags  func(*flag.FlagSet, *options)
+	check  func(*options) error // of the flags
 	run    func(ctx context.Context, e *env, r *rig.Report)
 }
 
@@ -110,6 +111,11 @@ func (g Goal) parse(args []string, stdout io.Writer) (*env, error) {
 	}
 	if f.NArg() != 1 {
 		return nil, fmt.Errorf("one argument is needed, the server's HOST:PORT such as localhost:50051; there are %d", f.NArg())
+	}
+	if g.check != nil {
+		if err := g.check(&e.options); err != nil {
+			return nil, err
+		}
 	}
 	e.addr = f.Arg(0)
 	host, port, err := net.SplitHostPort(e.addr)

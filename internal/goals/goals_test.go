@@ -140,6 +140,12 @@ func TestUsage(t *testing.T) {
 			}
 		}
 	}
+	for _, server := range []string{"/nonexistent", "/dev/null", t.TempDir()} {
+		var out, errs bytes.Buffer
+		if code := Crash.command(t.Context(), []string{"--server", server, "localhost:50051"}, &out, &errs); code != exitUsage || !strings.Contains(errs.String(), "--server") {
+			t.Errorf("--server %s: exit code %d, %q, %q", server, code, &out, &errs)
+		}
+	}
 	var out, errs bytes.Buffer
 	if code := Timeout.command(t.Context(), []string{"--help"}, &out, &errs); code != 0 || !strings.Contains(out.String(), "-default") {
 		t.Errorf("--help: exit code %d, %q, %q", code, &out, &errs)

@@ -34,32 +34,35 @@ type grant struct {
 const nextTTL = 30 * time.Second
 
 // newPair has the holder lock, and the next in line wait for it. A ttl of 0 is the cluster's default.
-func (e *env) newPair(ctx context.Context, name string, ttl time.Duration, opts ...client.LockOption) (p *pair, err error) {
-	p = &pair{lock: e.name(name), holderTap: rig.NewTap(), nextTap: rig.NewTap(), granted: make(chan grant, 1)}
-	defer func() {
-		if err != nil {
-			p.close()
-		}
-	}()
-	if p.proxy, err = rig.NewProxy(e.addr); err != nil {
+func (e *env) newPair(ctx context.Context, name string, ttl time.Duration, opts ...client.LockOption) (*pair, error) {
+	p := &pair{lock: e.name(name), holderTap: rig.NewTap(), nextTap: rig.NewTap(), granted: make(chan grant, 1)}
+	if err := p.open(ctx, e.addr, ttl, opts); err != nil {
+		p.close()
 		return nil, err
+	}
+	return p, nil
+}
+
+func (p *pair) open(ctx context.Context, addr string, ttl time.Duration, opts []client.LockOption) (err error) {
+	if p.proxy, err = rig.NewProxy(addr); err != nil {
+		return err
 	}
 	if p.holder, err = dial(p.proxy.Addr(), p.holderTap.Option()); err != nil {
-		return nil, err
+		return err
 	}
-	if p.next, err = dial(e.addr, p.nextTap.Option()); err != nil {
-		return nil, err
+	if p.next, err = dial(addr, p.nextTap.Option()); err != nil {
+		return err
 	}
 	if p.hs, err = p.holder.OpenSession(ctx, client.WithTTL(ttl), client.WithLabel(p.lock+" holder")); err != nil {
-		return nil, err
+		return err
 	}
 	if p.ns, err = p.next.OpenSession(ctx, client.WithTTL(nextTTL), client.WithLabel(p.lock+" next")); err != nil {
-		return nil, err
+		return err
 	}
 	if p.held, err = p.hs.Lock(ctx, p.lock, opts...); err != nil {
-		return nil, err
+		return err
 	}
-	return p, p.queue(ctx)
+	return p.queue(ctx)
 }
 
 // queue has the next in line ask, and returns when it waits.
