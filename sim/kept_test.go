@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"fmt"
 	"path/filepath"
 	"testing"
 
@@ -20,8 +21,11 @@ func TestKeptPlans(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		if r := run.Run(f.Plan, nil); r.Failure != nil {
-			fail(t, explain.PlanLine("sim/"+name), f.Plan, r.Failure, 0)
+		for _, p := range f.Runs() {
+			if r := run.Run(p, nil); r.Failure != nil {
+				fail(t, fmt.Sprintf("%s -seed=%d", explain.PlanLine("sim/"+name), p.Seed), p, r.Failure, 0)
+				break
+			}
 		}
 	}
 }

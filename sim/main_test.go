@@ -11,7 +11,7 @@ import (
 
 // The go command takes -trace (an execution trace of the runtime) for itself, so ours is -tracefile.
 var (
-	flagSeed     = flag.Uint64("seed", 0, "run this one seed")
+	flagSeed     = flag.Uint64("seed", 0, "run this one seed; with -plan: run the plan with this seed for what it draws")
 	flagPlan     = flag.String("plan", "", "run the plan in this JSON file (from here or from the module's root)")
 	flagSeeds    = flag.String("seeds", "1-2000", "run the batch of seeds A-B (N = 1-N)")
 	flagTrace    = flag.String("tracefile", "", "with -seed or -plan: write the readable trace to this file")

@@ -13,7 +13,7 @@ import (
 	"dlm/sim/run"
 )
 
-// TestOne runs the one plan of -seed or -plan.
+// TestOne runs the one plan of -seed or -plan; with both, the plan of the file with another seed for what it draws.
 func TestOne(t *testing.T) {
 	if *flagSeed == 0 && *flagPlan == "" {
 		t.Skip("runs the plan of -seed=N or -plan=FILE")
@@ -24,7 +24,10 @@ func TestOne(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, line, small = f.Plan, explain.PlanLine(*flagPlan), 0
+		p, line, small = chosen(f), explain.PlanLine(*flagPlan), 0
+		if p.Seed != f.Plan.Seed {
+			line += fmt.Sprintf(" -seed=%d", p.Seed)
+		}
 	}
 	if *flagSave != "" {
 		if err := run.SavePlan(*flagSave, p, ""); err != nil {
@@ -43,6 +46,22 @@ func TestOne(t *testing.T) {
 	total.Add(r)
 	t.Logf("%v simulated, %d events\n%s", r.Virtual, r.Steps, total.Tables())
 	fmt.Printf("seed %d trace %016x\n", p.Seed, r.Hash)
+}
+
+// chosen is the plan of a file, with the seed of -seed if there is one; otherwise with the first seed that fails, of those
+// that the file asks for (or with the last one).
+func chosen(f run.PlanFile) sim.Plan {
+	if *flagSeed != 0 {
+		f.Plan.Seed = *flagSeed
+		return f.Plan
+	}
+	runs := f.Runs()
+	for _, p := range runs[:len(runs)-1] {
+		if run.Run(p, nil).Failure != nil {
+			return p
+		}
+	}
+	return runs[len(runs)-1]
 }
 
 // traced runs a plan and writes its trace and its picture, if files are named.

@@ -24,7 +24,24 @@ type PlanFile struct {
 	Format int
 	// Broke is the number of the promise that the plan broke when it was saved; empty if none.
 	Broke string `json:",omitempty"`
-	Plan  sim.Plan
+	// Vary is with how many seeds the plan is run, counted from its own; 0 and 1 are one run. Latencies and crash points
+	// within the plan are drawn as it runs, and a change of the simulator draws others: one run alone would lose its bite.
+	Vary int `json:",omitempty"`
+	Plan sim.Plan
+}
+
+// maxVary bounds PlanFile.Vary.
+const maxVary = 1000
+
+// Runs are the plans of a file: one, or as many as Vary says.
+func (f PlanFile) Runs() []sim.Plan {
+	var all []sim.Plan
+	for i := range max(f.Vary, 1) {
+		p := f.Plan
+		p.Seed += uint64(i)
+		all = append(all, p)
+	}
+	return all
 }
 
 // ErrPlanFile is wrapped by every error about the contents of a plan file.
@@ -53,6 +70,9 @@ func DecodePlan(b []byte) (PlanFile, error) {
 	d.DisallowUnknownFields()
 	if err := d.Decode(&f); err != nil {
 		return PlanFile{}, fmt.Errorf("%w: %s", ErrPlanFile, jsonProblem(b, err))
+	}
+	if f.Vary < 0 || f.Vary > maxVary {
+		return PlanFile{}, fmt.Errorf("%w: Vary is %d; it must lie between 0 and %d", ErrPlanFile, f.Vary, maxVary)
 	}
 	if err := f.Plan.Check(); err != nil {
 		return PlanFile{}, fmt.Errorf("%w: %w", ErrPlanFile, err)

@@ -60,6 +60,7 @@ func TestBadPlanFiles(t *testing.T) {
 		{"wrong type", swap(`"Format": 1`, `"Format": "x"`), "line 2"},
 		{"two plans", string(good) + string(good), "after top-level value"},
 		{"no clients", swap(`"Clients": `, `"Clients": -`), "Clients is -"},
+		{"too much variation", swap(`"Format": 1,`, `"Format": 1, "Vary": 1001,`), "Vary is 1001; it must lie between 0 and 1000"},
 		{"unknown operation", swap(`"Kind": "lock"`, `"Kind": "steal"`), `Kind is "steal"; these are allowed`},
 		{"unknown fault", swap(`"Faults": [`, `"Faults": [{"Kind": "flood", "At": 0},`), `Faults[0]: Kind is "flood"`},
 	} {
