@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"dlm/sim"
 )
@@ -22,8 +23,8 @@ func ServeIfAsked() {
 	if os.Getenv(serveEnv) == "" {
 		return
 	}
-	// An interrupt from the terminal goes to the whole process group; the parent decides what it means, and closes our input.
-	signal.Ignore(os.Interrupt)
+	// A signal to stop goes to the whole process group; the parent decides what it means, and closes our input.
+	signal.Ignore(os.Interrupt, syscall.SIGTERM)
 	if err := Serve(os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "sim:", err)
 		os.Exit(1)
