@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	dlmv1 "dlm/api/dlm/v1"
 	"dlm/client"
 	"dlm/cmd/internal/human"
 )
@@ -115,15 +116,15 @@ func (v *revokeView) revokeSession(ctx context.Context, c *client.Client, opts [
 	if err := c.RevokeSession(ctx, v.Session, opts...); err != nil {
 		return err
 	}
-	for s, err := range c.Sessions(ctx) {
-		if err != nil {
-			return err
-		}
+	a, err := c.Query(ctx, "look at the session", &dlmv1.Read{Op: &dlmv1.Read_ListSessions{
+		ListSessions: &dlmv1.ListSessions{After: v.Session - 1, Limit: 1},
+	}})
+	for _, s := range a.GetSessions() {
 		if s.GetSession() == v.Session && s.GetHolds() > 0 {
-			v.blocked = viewSession(s).left
+			v.blocked = between(a.GetStamp(), s.GetSessionDeadline())
 		}
 	}
-	return nil
+	return err
 }
 
 func (v *revokeView) table(w io.Writer) {

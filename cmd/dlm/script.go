@@ -113,11 +113,12 @@ func (g *globals) runAcquire(f *lockFlags, name string, session uint64, opts []c
 			_ = c.Close()
 			return
 		}
+		ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
+		defer cancel()
 		if l != nil {
-			ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
-			defer cancel()
 			_ = l.Unlock(ctx)
 		}
+		settle(ctx, s)
 		c.Leave()
 	}
 	l, err := g.take(ctx, c, s, name, opts)
@@ -140,6 +141,20 @@ func (g *globals) runAcquire(f *lockFlags, name string, session uint64, opts []c
 	return nil
 }
 
+// settle waits until what the library still had to say has arrived: the cancel of an acquire that was given up, and the
+// release if that was granted all the same. Each goes ahead of the request that is answered here.
+func settle(ctx context.Context, s *client.Session) {
+	for range 2 {
+		if _, err := s.Request(ctx, "settle", keepAlive()); err != nil {
+			return
+		}
+	}
+}
+
+func keepAlive() *dlmv1.Request {
+	return &dlmv1.Request{Op: &dlmv1.Request_KeepAlive{KeepAlive: &dlmv1.KeepAlive{}}}
+}
+
 // renewHold renews the session and, unless limit is 0, the hold limit.
 func (g *globals) renewHold(ctx context.Context, c *client.Client, s *client.Session, l *client.Lock, limit time.Duration) (holdView, error) {
 	ask, cancel := g.bounded(ctx)
@@ -148,7 +163,7 @@ func (g *globals) renewHold(ctx context.Context, c *client.Client, s *client.Ses
 	if limit > 0 {
 		err = l.Renew(ask, limit)
 	} else {
-		_, err = s.Request(ask, "renew", &dlmv1.Request{Op: &dlmv1.Request_KeepAlive{KeepAlive: &dlmv1.KeepAlive{}}})
+		_, err = s.Request(ask, "renew", keepAlive())
 	}
 	if err != nil {
 		return holdView{}, err

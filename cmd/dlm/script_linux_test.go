@@ -215,6 +215,26 @@ func TestTheLaterCommandHasTheSession(t *testing.T) {
 	}
 }
 
+// A wait in a session that lives on is cancelled when its command is ended: the lock does not come to nobody (G8).
+func TestEndedWaitLeavesNothing(t *testing.T) {
+	t.Parallel()
+	addr, _ := startServer(t)
+	code, out := shell(t, addr, t.TempDir(), `
+		dlm lock taken -- sleep 600 & holder=$!
+		until dlm locks taken | grep -q held; do sleep 0.05; done
+		eval "$(dlm acquire a --ttl 5m --export)"
+		dlm acquire taken --session "$DLM_SESSION" & waiter=$!
+		until dlm locks taken | grep -q waiting; do sleep 0.05; done
+		kill $waiter; wait $waiter; echo "waiter $?"
+		dlm locks taken | grep -q waiting && echo "it waits on"
+		kill $holder; wait $holder
+		dlm lock taken --try -- echo "free again"
+		dlm check && dlm release`)
+	if code != 0 || !strings.Contains(out, "waiter 143") || !strings.Contains(out, "free again") || strings.Contains(out, "waits on") {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+}
+
 func TestCatFollows(t *testing.T) {
 	t.Parallel()
 	addr, _ := startServer(t)

@@ -84,14 +84,18 @@ const patience = 500 * time.Millisecond
 // showWait says, on a terminal, for whom we wait and how long, until stop is called. Elsewhere it only says if we wait for
 // ourselves: that does not end.
 func (g *globals) showWait(ctx context.Context, c *client.Client, s *client.Session, name string) (stop func()) {
+	line := &statusLine{}
+	if !line.shown() && os.Getenv("DLM_TOKEN") == "" {
+		return func() {}
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	began := time.Now()
 	go func() {
 		defer close(done)
-		line := &statusLine{}
 		defer line.clear()
-		for next := patience; ; next = time.Second {
+		// A long queue is a long answer: who waits for long asks less often.
+		for next := patience; ; next = min(time.Second+time.Since(began)/30, 10*time.Second) {
 			select {
 			case <-ctx.Done():
 				return
