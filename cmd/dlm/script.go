@@ -298,7 +298,8 @@ func newRelease(g *globals) *cobra.Command {
 		Use:   "release [NAME]",
 		Short: "Give a script's lock back",
 		Long: `Releases the lock, and closes the session if it holds nothing else. If an operator has revoked the lock, this confirms that the
-script has stopped: the next holder gets it at once. Exits with 70 if the lock was lost before, and says why.
+script has stopped: the next holder gets it at once. Exits with 70 if the lock was lost before, and says why. A session that
+was revoked as a whole cannot be taken over any more, so not be released either: the next holder waits for its lease.
 
 ` + exitCodeHelp,
 		Example: `  dlm release
