@@ -9,7 +9,9 @@
 //     Frames cross as bytes, and each delivery gets its own copy.
 //  4. What happens to a message is decided by a hash of (seed, client, server, direction, number of the message on that
 //     link, fault): to switch one fault off does not reshuffle what the others do.
-//  5. A cut link eats what would be delivered while it is cut; ends hear nothing of it.
+//  5. A cut link eats what would be delivered while it is cut; ends hear nothing of it, and of the end of a connection
+//     only when it is mended. A clogged link lets nothing through either, but loses nothing: what has piled up arrives at
+//     once when it is released, in order, or half of it does and the connection breaks.
 //
 // The two ends of a connection have numbers of their own: the client's was chosen by the client (its engine), the
 // server's by the network, and is never used twice.

@@ -129,10 +129,17 @@ func (a *actor) run(op *Op) {
 	case OpRead:
 		a.query(op)
 	case OpRevoke:
-		req := &dlmv1.Request{Op: &dlmv1.Request_Revoke{Revoke: &dlmv1.Revoke{Lock: op.Lock, Now: op.Now, Why: "sim"}}}
+		token := uint64(0) // every holder
+		if op.Which%3 == 0 {
+			token = a.c.w.recentToken(op.Which)
+		}
+		req := &dlmv1.Request{Op: &dlmv1.Request_Revoke{Revoke: &dlmv1.Revoke{Lock: op.Lock, Token: token, Now: op.Now, Why: "sim"}}}
 		a.do(op, a.session, req, func(engine.Completion) { a.finished(op) })
 	case OpRevokeSess:
 		victim := a.c.w.oldSession(op.Which)
+		if op.Which%2 == 0 {
+			victim = a.c.w.recentSession(op.Which / 2)
+		}
 		if victim == a.session {
 			a.finished(op)
 			return

@@ -16,6 +16,9 @@
 //
 //  5. A run ends by healing: no more faults, every call must end, every queue must drain, every lock must come free.
 //
+//  6. Probes are rare situations that random plans have to meet (Probes, prober). They decide nothing about a run; a batch
+//     that never meets one fails, because it does not test what it seems to.
+//
 //     Plan --> World: [ client engine + actors ] x n <== netsim ==> [ replica.Node + wal.Store ] on simdisk
 //     | Held(), answers, calls                     | entries and outputs, state hashes
 //     v                                            v

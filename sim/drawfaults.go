@@ -22,7 +22,7 @@ var faultRates = []faultRate{
 	{FaultServerStall, 300_000, 3, nil},
 	{FaultSync, 150_000, 2, shapeCrash},
 	{FaultWrite, 100_000, 2, shapeCrash},
-	{FaultClientCrash, 500_000, 3, nil},
+	{FaultClientCrash, 500_000, 3, shapeClientCrash},
 	{FaultClientStall, 500_000, 4, func(r Chooser, _ *Config, f *Fault) { f.Mid = r.Chance(400_000) }},
 	{FaultCut, 400_000, 4, func(r Chooser, _ *Config, f *Fault) { f.Way = r.IntN(3) }},
 	{FaultIsolate, 200_000, 2, nil},
@@ -78,6 +78,13 @@ func shapeCrash(r Chooser, _ *Config, f *Fault) {
 		f.Point = netsim.Pick(r, "", "", PointArrival, PointDecided, PointSent, PointSynced)
 	case FaultCrashLoop:
 		f.Times = 2 + r.IntN(4)
+	}
+}
+
+// shapeClientCrash lets some clients stay away until the world heals.
+func shapeClientCrash(r Chooser, c *Config, f *Fault) {
+	if r.Chance(150_000) {
+		f.For = c.Faulty
 	}
 }
 

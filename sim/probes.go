@@ -4,6 +4,9 @@ import "slices"
 
 // Probe is a rare situation that the random plans have to meet, or else the simulator does not test what it seems to. The
 // prober finds them out from messages, log entries and faults; it decides nothing.
+//
+// To add one: a constant, its line in the table, and a call of meet where it can be seen. If a batch of the default size
+// meets it fewer than ten times, change what plans are drawn (drawwork.go, drawfaults.go) rather than write one for it.
 type Probe struct {
 	// Name is the key of its count among World.Counts, after ProbePrefix.
 	Name string

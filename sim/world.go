@@ -297,6 +297,14 @@ func (w *World) oldToken(which uint64) uint64 {
 	return 1
 }
 
+// recentToken is one of the last that an actor was told; 1 if there is none.
+func (w *World) recentToken(which uint64) uint64 {
+	if n := uint64(len(w.tokens)); n > 0 {
+		return w.tokens[n-1-which%min(n, 3)]
+	}
+	return 1
+}
+
 // staleRequest uses a token that somebody was granted at some time.
 func (w *World) staleRequest(op *Op) *dlmv1.Request {
 	token := w.oldToken(op.Which)
