@@ -159,6 +159,9 @@ func (a *actor) run(op *Op) {
 // takeOver gives up the actor's session for one that somebody else has, or had: two live instances, if he still runs.
 func (a *actor) takeOver(op *Op) {
 	victim := a.c.w.recentSession(op.Which)
+	if op.Which%3 > 0 {
+		victim = a.c.w.recentHolder(op.Which / 3)
+	}
 	if victim == a.session || victim == 0 {
 		a.finished(op)
 		return

@@ -48,7 +48,7 @@ func (w *workload) drawActor(r Chooser, c Config, client, ops int) Actor {
 		Start:  r.Between(0, 300*time.Millisecond),
 		TTL:    r.Between(w.ttlMin, 4*time.Second),
 		Attach: r.Chance(400_000),
-		ByHand: r.Chance(300_000),
+		ByHand: r.Chance(400_000),
 	}
 	switch {
 	case c.Faulty > longRun && r.Chance(700_000):
@@ -90,7 +90,7 @@ func (w *workload) drawOp(r Chooser) Op {
 		op.Kind, op.Now = OpRevoke, r.Chance(200_000)
 	case k < 930:
 		op.Kind, op.Now = OpRevokeSess, r.Chance(200_000)
-	case k < 960:
+	case k < 965:
 		op.Kind = OpTakeOver
 		op.Hold, op.Steps = r.Tail(0, w.holdMost), r.IntN(3)
 	case k < 980 && w.limits:

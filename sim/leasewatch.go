@@ -14,7 +14,7 @@ func newLeaseWatch(w *World) *leaseWatch {
 }
 
 func (l *leaseWatch) claim(c *client, session uint64, lock string, token uint64, shared bool) {
-	l.world.tokens = append(l.world.tokens, token)
+	l.world.tokens, l.world.holders = append(l.world.tokens, token), append(l.world.holders, session)
 	l.world.scribe.claims(c, session, lock, token, shared)
 	l.world.probes.claimed[token] = true
 	k := &claim{

@@ -52,6 +52,7 @@ type World struct {
 	checks             map[string]int
 	sessions           []uint64 // that an actor has opened
 	tokens             []uint64 // that an actor was told
+	holders            []uint64 // the session of each
 }
 
 // New makes the world of a plan. rec may be nil; otherwise it gets what happens.
@@ -295,6 +296,14 @@ func (w *World) oldToken(which uint64) uint64 {
 		return w.tokens[which%n]
 	}
 	return 1
+}
+
+// recentHolder is the session of one of the last grants. 0 = there is none.
+func (w *World) recentHolder(which uint64) uint64 {
+	if n := uint64(len(w.holders)); n > 0 {
+		return w.holders[n-1-which%min(n, 3)]
+	}
+	return 0
 }
 
 // recentToken is one of the last that an actor was told; 1 if there is none.
