@@ -123,6 +123,9 @@ var rules = []rule{
 		ours: []string{"dlm/client", "dlm/internal/rig"},
 	},
 	{
+		pkg: "dlm/internal/docs", why: "this package is a test only",
+	},
+	{
 		pkg: "dlm/internal/figures", why: "this package is benchmarks only",
 	},
 	{
