@@ -159,7 +159,8 @@ func (s *Store) takeNext(number uint64, need int64) (vfs.File, segmentHeader, er
 	temporaryName := path.Join(s.dir, nextName)
 	next := s.next.Load()
 	if next != nil && next.size >= 2*sectorSize+need {
-		s.next.Store(nil)
+		// Until it has another name the file goroutine must not begin one under this.
+		defer s.next.Store(nil)
 	} else {
 		temporaryName = segmentName(s.dir, number)
 		size := max(s.segmentBytes, 2*sectorSize+need)
