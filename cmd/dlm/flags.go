@@ -50,12 +50,16 @@ func (g *globals) dial() (*client.Client, error) {
 	return c, err
 }
 
-// bounded is ctx for something that a server answers at once.
+// bounded is ctx for something that a server answers at once. If it does not, that is shown on a terminal.
 func (g *globals) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	cancel := context.CancelFunc(nil)
 	if g.connect == 0 {
-		return context.WithCancel(ctx)
+		ctx, cancel = context.WithCancel(ctx)
+	} else {
+		ctx, cancel = context.WithTimeout(ctx, g.connect)
 	}
-	return context.WithTimeout(ctx, g.connect)
+	stop := g.showSilence(ctx)
+	return ctx, func() { cancel(); stop() }
 }
 
 // withClient runs f with a client and a context that a signal ends.

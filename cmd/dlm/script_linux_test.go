@@ -303,3 +303,15 @@ func TestWaitIsShown(t *testing.T) {
 	start(t, addr, "revoke", "a", "--now").end(0, "")
 	first.end(0, "")
 }
+
+// On a terminal it shows that no server answers; nothing of that stays.
+func TestSilenceIsShown(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/usr/bin/script"); err != nil {
+		t.Skip("skipped: no 'script' program here to make a terminal")
+	}
+	code, out := shell(t, "127.0.0.1:1", t.TempDir(), `script -qec 'dlm status --connect-timeout 1500ms' typescript </dev/null`)
+	if !strings.Contains(out, "dlm: no answer from 127.0.0.1:1 for ") || !strings.Contains(out, "\r\x1b[Kdlm: no answer from 127.0.0.1:1: connection refused") {
+		t.Errorf("exit code %d: %q", code, out)
+	}
+}

@@ -165,6 +165,31 @@ func whom(l client.LockInfo, err error, session uint64) string {
 	return text + h.who()
 }
 
+// showSilence says, on a terminal, that no server answers, until ctx has ended.
+func (g *globals) showSilence(ctx context.Context) (stop func()) {
+	line := &statusLine{}
+	if !line.shown() {
+		return func() {}
+	}
+	done := make(chan struct{})
+	began := time.Now()
+	go func() {
+		defer close(done)
+		defer line.clear()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(patience):
+			}
+			if ctx.Err() == nil {
+				line.set(fmt.Sprintf("dlm: no answer from %s for %s", g.server, human.Span(time.Since(began))))
+			}
+		}
+	}()
+	return func() { <-done }
+}
+
 // statusLine is a line on the terminal that is written over; nowhere if standard error is none.
 type statusLine struct{ dirty bool }
 
