@@ -27,7 +27,6 @@ func (c *complaints) first(number string) bool {
 }
 
 type (
-	answers = []*dlmv1.Answer
 	// step is something in a log entry: a request and its own answer (or the notice that it waits), or an answer to somebody
 	// who waits. Answers come out in the order of the steps.
 	step struct {
@@ -435,7 +434,7 @@ func TestLogCheckerComparesReplays(t *testing.T) {
 }
 
 // forged is a wire on which something else was sent than lies in the log.
-type forged struct{ sentAll }
+type forged struct{}
 
 func (forged) sent(*dlmv1.Request) (time.Duration, uint64, bool) { return 0, 1, true }
 

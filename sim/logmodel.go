@@ -178,16 +178,6 @@ func (k *logLock) hold(token uint64) *logHold {
 	return nil
 }
 
-// token is the current token: the exclusive or the first shared one; 0 if there is none.
-func (k *logLock) token() uint64 {
-	for _, h := range k.holds {
-		if !h.revoked {
-			return h.token
-		}
-	}
-	return 0
-}
-
 // drop ends a hold.
 func (k *logLock) drop(h *logHold, now uint64, involuntary bool) {
 	k.changed = true

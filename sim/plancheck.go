@@ -133,7 +133,7 @@ func (a *Actor) check(clients int) error {
 	}
 	for i := range a.Ops {
 		if err := a.Ops[i].check(); err != nil {
-			return fmt.Errorf("Ops[%d]: %w", i, err)
+			return fmt.Errorf("in Ops[%d]: %w", i, err)
 		}
 	}
 	return nil
@@ -163,7 +163,7 @@ func (f *Fault) check(clients int) error {
 		return fmt.Errorf("Kind is %q; these are allowed: %q", f.Kind, faultKinds)
 	}
 	if !slices.Contains(crashPoints, f.Point) {
-		return fmt.Errorf("Point is %q; these are allowed: %q", f.Point, crashPoints)
+		return fmt.Errorf("%q is no Point; these are allowed: %q", f.Point, crashPoints)
 	}
 	if err := within("Times", f.Times, 0, 1000); err != nil {
 		return err

@@ -45,8 +45,9 @@ func TestGoBlocks(t *testing.T) {
 	found := 0
 	for _, name := range documents {
 		for _, b := range blocks(t, name, "go") {
-			file, code, ok := strings.Cut(b, "\n")
-			if file, ok = strings.CutPrefix(file, "// "); !ok || !strings.HasSuffix(file, ".go") {
+			first, code, _ := strings.Cut(b, "\n")
+			file, ok := strings.CutPrefix(first, "// ")
+			if !ok || !strings.HasSuffix(file, ".go") {
 				t.Errorf("%s: a block does not begin with the file that it is from:\n%s", name, b)
 				continue
 			}

@@ -88,8 +88,9 @@ func TestPickDependsOnTheCommit(t *testing.T) {
 		}
 		return s
 	}
-	if len(names("1")) != 5 || names("1") != names("1") || names("1") == names("2") {
-		t.Fatal(names("1"), names("1"), names("2"))
+	first, again, other := names("1"), names("1"), names("2")
+	if len(first) != 5 || first != again || first == other {
+		t.Fatal(first, again, other)
 	}
 	seen := map[rune]bool{}
 	for _, commit := range strings.Split("0123456789abcdefghijklmnopqrstuv", "") {

@@ -108,7 +108,7 @@ func (m *mutant) parseHeader(header string) error {
 		return nil
 	}
 	if says != "" || why != "" {
-		return fmt.Errorf("Says and Why belong to a self-test, and %q is none", killers)
+		return fmt.Errorf("%q is no self-test, to which Says and Why belong", killers)
 	}
 	for number := range strings.SplitSeq(killers, ",") {
 		m.numbers = append(m.numbers, strings.TrimSpace(number))
