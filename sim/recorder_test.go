@@ -9,15 +9,22 @@ import (
 )
 
 // What is recorded hangs together: causes lie before their consequences, messages arrive after they were sent, every grant
-// comes from an acquire of a client, and every belief from a grant.
+// comes from an acquire of a client, every belief from a grant, and no entry takes effect before the disk has it.
 func TestEventsHangTogether(t *testing.T) {
 	seen := map[sim.Kind]int{}
 	for seed := uint64(1); seed <= 30; seed++ {
 		rec := sim.NewRecorder()
 		run.Run(sim.Expand(seed), rec)
+		durable := uint64(0)
 		for i := range rec.Events() {
 			e := &rec.Events()[i]
 			seen[e.Kind]++
+			if e.Kind == sim.KindDiskDone && !e.Refused {
+				durable = max(durable, e.Index)
+			}
+			if e.Kind == sim.KindEntry && e.Index > durable {
+				t.Errorf("seed %d: the disk has the log up to position %d at %v", seed, durable, e)
+			}
 			for _, c := range e.Causes {
 				if by := rec.Event(c); c >= e.ID || by == nil || by.At > e.At {
 					t.Fatalf("seed %d: the cause #%d of %v", seed, c, e)

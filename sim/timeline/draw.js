@@ -108,7 +108,7 @@ function label(chart, text, x, y, o = {}) {
   const w = ctx.measureText(text).width, h = (o.size || 10) + 2;
   if (o.room !== undefined && w > o.room) return false;
   const left = o.align === "right" ? x - w : x, box = [left - 2, y - h / 2, left + w + 2, y + h / 2];
-  if (o.inside) {
+  if (o.inside || o.force) {
     chart.labels.push(box);
   } else {
     for (const b of chart.labels) if (b[0] < box[2] && b[2] > box[0] && b[1] < box[3] && b[3] > box[1]) return false;
@@ -134,7 +134,7 @@ function drawGround(chart) {
   ctx.fillStyle = hatch(chart, "lines", colors.grid);
   for (const f of chart.view.scale.folds) {
     const x0 = Math.max(GUTTER, chart.x(f.t0)), x1 = chart.x(f.t1);
-    if (x1 > x0 && x0 < width && x1 - x0 > 6) ctx.fillRect(x0, AXIS, x1 - x0, layout.lanesEnd - AXIS);
+    if (f.strong && x1 > x0 && x0 < width && x1 - x0 > 6) ctx.fillRect(x0, AXIS, x1 - x0, layout.lanesEnd - AXIS);
   }
   ctx.strokeStyle = colors.grid;
   ctx.lineWidth = 1;
@@ -330,7 +330,7 @@ function drawEntries(chart) {
     ctx.fillStyle = hit(chart, n.e) ? colors.amber : odd ? colors.alarm : colors.server;
     ctx.fillRect(x - 1.5, row.mid - 6, 3, 12);
     ctx.globalAlpha = 1;
-    if (odd) label(chart, n.e.ix + (n.early ? " takes effect before its sync" : " is another than before"), x + 4, row.y + row.h - 5, { size: 9, bold: true, color: colors.alarm });
+    if (odd) label(chart, n.e.ix + (n.early ? " before its sync" : " is another than before"), x + 4, row.y + row.h - 5, { size: 9, bold: true, color: colors.alarm });
     else if (strong) label(chart, "" + n.e.ix, x + 4, row.mid - 12, { size: 9 });
     hotBox(chart, n.e, x - 3, row.mid - 8, 6, 16);
   }
@@ -417,7 +417,11 @@ function drawEnd(chart, strip, h) {
   if (h.end && x1 > GUTTER && x1 < chart.width && chart.x(h.next) - x1 > 20 || h.oddEnd) {
     ctx.font = `600 9px ${FONT}`;
     const w = ctx.measureText(h.why).width, x = Math.min(x1 + 4, chart.width - w - 4);
-    if (h.oddEnd) label(chart, h.why, x, y, { size: 9, bold: true, color: colors.alarm });
+    if (h.oddEnd) {
+      ctx.fillStyle = colors.paper;
+      ctx.fillRect(x - 3, y - 7, w + 6, 14);
+      label(chart, h.why, x, y, { size: 9, bold: true, force: true, color: colors.alarm });
+    }
     else if (x > x1 && chart.x(h.next) > x + w) label(chart, h.why, x, y, { size: 9, bare: true });
   }
 }
@@ -566,7 +570,7 @@ function drawAxis(chart) {
   }
   for (const f of view.scale.folds) {
     const x0 = chart.x(f.t0), x1 = chart.x(f.t1);
-    if (x0 > GUTTER && x1 < chart.width && x1 - x0 > 6) label(chart, "\u2026", (x0 + x1) / 2 - 4, AXIS / 2, { size: 12, bare: true });
+    if (f.strong && x0 > GUTTER && x1 < chart.width && x1 - x0 > 6) label(chart, "\u2026", (x0 + x1) / 2 - 4, AXIS / 2, { size: 12, bare: true });
   }
 }
 

@@ -19,7 +19,8 @@ function buildView(model) {
   return view;
 }
 
-// fold makes the scale of time: with yes, stretches in which nothing of weight happens are drawn short. Screen positions are
+// fold makes the scale of time: with yes, stretches in which nothing of weight happens are drawn short, and what happens within
+// an instant is drawn apart. Screen positions are
 // linear in u = scale.u(t), not in the time t itself.
 function fold(view, yes) {
   const model = view.model, end = model.end || 1, times = [0];
@@ -31,15 +32,15 @@ function fold(view, yes) {
   }
   times.push(end);
   const gaps = times.slice(1).map((t, i) => t - times[i]).filter(g => g > 1e-6).sort((a, b) => a - b);
-  const usual = Math.max(0.001, gaps[Math.floor(gaps.length * 0.88)] || 0.001);
+  const usual = Math.max(0.00005, gaps[Math.floor(gaps.length * 0.65)] || 0);
   const ts = [0], us = [0], folds = [];
   for (let i = 1; i < times.length; i++) {
     const gap = times[i] - times[i - 1];
     if (gap <= 0) continue;
-    const short = yes && gap > 3 * usual ? usual * (1.5 + Math.log2(gap / usual) / 2) : gap;
+    const short = !yes ? gap : gap > 3 * usual ? usual * (1.5 + Math.log2(gap / usual) / 2) : Math.max(gap, usual / 8);
     ts.push(times[i]);
     us.push(us[us.length - 1] + short);
-    if (short < gap) folds.push({ t0: times[i - 1], t1: times[i] });
+    if (short < gap) folds.push({ t0: times[i - 1], t1: times[i], strong: gap > 5 * short });
   }
   const last = ts.length - 1;
   const between = (from, to, v) => {
