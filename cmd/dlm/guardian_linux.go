@@ -95,15 +95,24 @@ func startGuardian(first record) (*guardian, error) {
 // group is the process group that it guards.
 func (gd *guardian) group() int { return gd.cmd.Process.Pid }
 
-// tell fails when the guardian is gone.
+// tell fails when the guardian is gone. A stopped guardian reads nothing: then the pipe gets full, and what does not go in
+// is left out, because dlm must not get stuck. There is no deadline, which may pass before anything was tried.
 func (gd *guardian) tell(r record) error {
-	// A stopped guardian reads nothing: dlm must not get stuck behind it.
-	_ = gd.to.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
-	_, err := gd.to.Write(r.encode())
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil
+	raw, err := gd.to.SyscallConn()
+	if err != nil {
+		return err
 	}
-	return err
+	var failed error
+	err = raw.Write(func(fd uintptr) bool {
+		for failed = unix.EINTR; errors.Is(failed, unix.EINTR); {
+			_, failed = unix.Write(int(fd), r.encode()) // the pipe does not block, and takes a record whole or not at all
+		}
+		return true
+	})
+	if errors.Is(failed, unix.EAGAIN) {
+		failed = nil
+	}
+	return errors.Join(err, failed)
 }
 
 // dismiss ends the guardian and reports whether it had to act.
