@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"go.etcd.io/raft/v3/raftpb"
+
 	dlmv1 "dlm/api/dlm/v1"
 	"dlm/netsim"
 	"dlm/replica"
@@ -67,6 +69,8 @@ type diskFaults struct {
 	limited   time.Duration // when the room was limited last
 	logFull   bool          // the log's last batch did not fit
 	gives     map[[2]uint64]bool
+
+	term uint64 // the highest that an entry was applied in: the vote for it was durable before
 }
 
 func newDiskFaults(w *World) *diskFaults { return &diskFaults{w: w, gives: map[[2]uint64]bool{}} }
@@ -377,6 +381,14 @@ func (d *diskFaults) opened() {
 		if h.due {
 			d.w.fail("G5", "recovery has not noticed damage to %s at %d", h.File, h.Offset)
 		}
+	}
+}
+
+// hardState checks the term and the vote that recovery found: who forgets a vote may give another one in the same term.
+func (d *diskFaults) hardState(h *raftpb.HardState) {
+	d.w.checked("G5 vote")
+	if h.GetTerm() < d.term || h.GetTerm() == d.term && d.term > 1 && h.GetVote() != memberID {
+		d.w.fail("G5", "term %d was in force, and recovery found term %d with a vote for %d", d.term, h.GetTerm(), h.GetVote())
 	}
 }
 

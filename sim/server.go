@@ -113,6 +113,7 @@ func (s *server) start(again *Fault) {
 		return
 	}
 	s.w.disks.opened()
+	s.w.disks.hardState(rec.HardState)
 	cfg := s.w.plan.Config
 	s.node, err = replica.Start(replica.Config{
 		MemberID: memberID, Version: "sim", SnapshotBytes: cfg.SnapshotBytes, EntryBytes: cfg.EntryBytes,

@@ -218,6 +218,7 @@ func (w *World) afterServerStep() {
 		return
 	}
 	w.server.lastApplied = applied
+	w.disks.term = max(w.disks.term, n.Term())
 	if err := n.Core().Check(); err != nil {
 		w.fail("G1", "the state at position %d breaks an invariant: %v", applied, err)
 	}
