@@ -27,7 +27,7 @@ LEDGER     := sim/LEDGER.tsv
 COMMIT      = $(shell git rev-parse HEAD)$(shell git status --porcelain -- . ':!$(LEDGER)' | grep -q . && echo -dirty)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint docs proto protocheck sim soak simbench mutants mutantslice goals crashtest fuzz flips bench figures clean
+.PHONY: help build run test lint docs proto protocheck sim soak simbench mutants mutantslice goals crashtest fuzz flips disktest bench figures clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,6 +104,9 @@ docs: ## make the reference in docs/cli.md from the commands
 
 flips: ## flip every bit of a store's files, one by one (minutes); `make test` takes one in 61
 	$(GO) test ./wal -v -run 'TestEveryBit|TestCutAtEveryByte|TestTruncatedAtEveryByte' -timeout 30m -args -flips=0/1
+
+disktest: ## the real server on failing and full disks, every injected fault (needs strace and root)
+	$(GO) test ./internal/disktest -v -timeout 30m -args -all
 
 figures: ## measure server and client on this machine (benchmarks)
 	$(GO) test ./internal/figures -run '^$$' -bench . -benchtime 5s -timeout 30m

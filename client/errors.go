@@ -74,7 +74,11 @@ type Error = engine.Error
 func (c *Client) callError(ctx context.Context, what string, err error) error {
 	switch {
 	case errors.Is(err, engine.ErrAbandoned) && ctx.Err() != nil:
-		err = context.Cause(ctx)
+		cause := context.Cause(ctx)
+		if refusal := (*Error)(nil); errors.As(err, &refusal) {
+			cause = fmt.Errorf("%w; last refused: %w", cause, refusal)
+		}
+		err = cause
 	case errors.Is(err, engine.ErrDeadline):
 		err = fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
 	default:

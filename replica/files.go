@@ -58,6 +58,11 @@ type snapshotJob struct {
 // FileTask is some of the queue's jobs, in order.
 type FileTask struct{ jobs []fileJob }
 
+// Writes says whether it writes to a data file.
+func (t *FileTask) Writes() bool {
+	return slices.ContainsFunc(t.jobs, func(j fileJob) bool { return j.write != nil })
+}
+
 // FileResult is the outcome of a FileTask.
 type FileResult struct {
 	err      error

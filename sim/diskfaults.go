@@ -22,7 +22,7 @@ const (
 	FaultStale FaultKind = "lost-write"      // a sector at rest is zeros, as if it had never been written
 	FaultRead  FaultKind = "fail-read"       // a read fails, after Budget others
 	FaultSlow  FaultKind = "slow-disk"       // every task takes up to a second longer, for For
-	FaultFull  FaultKind = "disk-full"       // only Budget bytes are left free, for For
+	FaultFull  FaultKind = "disk-full"       // only Budget bytes are left free, for For; Way 1: from the next write to a data file on
 )
 
 func drawDiskFaults(r Chooser, c Config) []Fault {
@@ -49,7 +49,9 @@ func drawDiskFaults(r Chooser, c Config) []Fault {
 	add(FaultSlow, 150_000, 3, nil)
 	add(FaultFull, 250_000, 4, func(r Chooser, f *Fault) {
 		f.Budget = r.IntN(netsim.Pick(r, 2<<10, 16<<10, 64<<10))
-		if r.Chance(300_000) { // a small disk, and enough on it
+		if r.Chance(400_000) {
+			f.Way, f.Budget = 1, r.IntN(3<<10)
+		} else if r.Chance(300_000) { // a small disk, and enough on it
 			f.At, f.For, f.Budget = 0, c.Faulty, int(c.ReserveBytes)+r.IntN(100<<10)
 		}
 	})
@@ -66,6 +68,7 @@ type diskFaults struct {
 	slowUntil time.Duration
 
 	fullUntil time.Duration // of the newest FaultFull
+	fullSoon  *Fault        // strikes before the next file task with a write
 	limited   time.Duration // when the room was limited last
 	logFull   bool          // the log's last batch did not fit
 	gives     map[[2]uint64]bool
@@ -99,7 +102,11 @@ func (d *diskFaults) strike(f *Fault) {
 	case FaultSlow:
 		d.slowUntil = max(d.slowUntil, d.w.sim.Now()+f.For)
 	case FaultFull:
-		d.full(f)
+		if f.Way == 1 {
+			d.fullSoon = f
+		} else {
+			d.full(f)
+		}
 	case FaultRot, FaultStray, FaultStale:
 		d.damage(f)
 	}
@@ -110,7 +117,7 @@ func (d *diskFaults) heal() {
 	disk.FailSync(-1)
 	disk.FailWrite(-1)
 	disk.FailRead(-1)
-	d.slowUntil, d.fullUntil = 0, 0
+	d.slowUntil, d.fullUntil, d.fullSoon = 0, 0, nil
 	d.roomAgain()
 }
 
@@ -123,6 +130,14 @@ func (d *diskFaults) full(f *Fault) {
 			d.roomAgain()
 		}
 	})
+}
+
+// filing is called before a file task.
+func (d *diskFaults) filing(t *replica.FileTask) {
+	if d.fullSoon != nil && t.Writes() {
+		d.full(d.fullSoon)
+		d.fullSoon = nil
+	}
 }
 
 func (d *diskFaults) roomAgain() {
@@ -504,7 +519,7 @@ func opName(o simdisk.Op) string {
 		return "the start"
 	case o.Name == "":
 		what = "removed file"
-	case base == "next":
+	case strings.HasPrefix(base, "next-"):
 		what = "next segment"
 	case strings.HasPrefix(base, "segment-"):
 		what = "segment"

@@ -355,6 +355,7 @@ func (s *server) startFile(t *replica.FileTask) {
 			return
 		}
 		s.file = nil
+		s.w.disks.filing(t)
 		res := t.Run(s.store)
 		s.w.scribe.diskDone(task, "files", res.Err())
 		s.w.disks.filed(&res)

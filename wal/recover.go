@@ -334,7 +334,7 @@ func (r *recovery) copyTail() (activeSegment, error) {
 		f, err = blankSegment(r.fs, name, header.size)
 	}
 	if err != nil {
-		return activeSegment{}, fmt.Errorf("%d bytes are needed to copy the log's last segment: %w", header.size, err)
+		return activeSegment{}, fmt.Errorf("recovery needs %d bytes for a copy of the log's last segment, so make room and start again: %w", header.size, err)
 	}
 	_, err = f.WriteAt(copied, 0)
 	if err == nil {

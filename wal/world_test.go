@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 
 	"dlm/sim/simdisk"
+	"dlm/wal/vfs"
 )
 
 const testDir = "data/wal"
@@ -26,6 +27,7 @@ const testFiles = 3
 // and what was acknowledged of it.
 type world struct {
 	disk  *simdisk.Disk
+	fs    vfs.FS // nil: the disk's
 	store *Store
 	rng   *rand.Rand // of the script
 
@@ -61,14 +63,21 @@ func tailCRC(content []byte) uint32 {
 	return crc32.Checksum(content[len(content)/BlockSize*BlockSize:], castagnoli)
 }
 
+func (w *world) system() vfs.FS {
+	if w.fs != nil {
+		return w.fs
+	}
+	return w.disk.FS()
+}
+
 func (w *world) create() error {
-	return Create(w.disk.FS(), testDir, testID, Snapshot{Index: 1, Term: 1, Voters: []uint64{7}, Data: []byte("first")})
+	return Create(w.system(), testDir, testID, Snapshot{Index: 1, Term: 1, Voters: []uint64{7}, Data: []byte("first")})
 }
 
 // open recovers, checks what came back against what was promised, and brings
 // the files up to date.
 func (w *world) open() error {
-	store, rec, err := Open(w.disk.FS(), testDir, Options{SegmentBytes: 4096})
+	store, rec, err := Open(w.system(), testDir, Options{SegmentBytes: 4096})
 	if err != nil {
 		return err
 	}

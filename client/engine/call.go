@@ -263,6 +263,9 @@ func (s *session) leaveQueue(now time.Duration, c *call) {
 // giveUp ends a call without an answer, and sees to what it may leave behind.
 func (e *Engine) giveUp(c *call, why error) {
 	r := c.req
+	if r != nil && r.refusal != nil {
+		why = fmt.Errorf("%w; last refused: %w", why, r.refusal)
+	}
 	switch {
 	case c.kind == callLock && r == nil:
 		e.sessions[c.session].leaveQueue(e.now, c)

@@ -87,7 +87,7 @@ func (s *session) reattach() {
 // onKeyed takes the answer of an open or an attach.
 func (e *Engine) onKeyed(now time.Duration, r *request, a *dlmv1.Answer) {
 	if isRefusal(a) {
-		e.refused(now, r, a.GetReason())
+		e.refused(now, r, a.GetReason(), a.GetDetail())
 		return
 	}
 	ok := a.GetReason() == dlmv1.Reason_REASON_OK

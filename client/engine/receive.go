@@ -93,7 +93,7 @@ func (s *session) onAnswer(now time.Duration, a *dlmv1.Answer) {
 	}
 	if isRefusal(a) {
 		if r != nil {
-			s.e.refused(now, r, a.GetReason())
+			s.e.refused(now, r, a.GetReason(), a.GetDetail())
 		}
 		return
 	}
@@ -194,7 +194,7 @@ func (e *Engine) onRead(now time.Duration, a *dlmv1.ReadAnswer) {
 	}
 	switch a.GetReason() {
 	case dlmv1.Reason_REASON_NOT_LEADER, dlmv1.Reason_REASON_OVERLOADED, dlmv1.Reason_REASON_UNAVAILABLE:
-		e.refused(now, r, a.GetReason())
+		e.refused(now, r, a.GetReason(), a.GetDetail())
 		return
 	}
 	e.link.backoff.reset()

@@ -75,6 +75,7 @@ type request struct {
 	counted   bool // in Engine.largeOut
 	timer     timer
 	backoff   backoff
+	refusal   *Error // the last one, to be told if it never gets better
 }
 
 func (r *request) expire(e *Engine, now time.Duration, _ *timer) {
@@ -134,7 +135,8 @@ func (e *Engine) pause(now time.Duration, r *request) {
 // refused takes an answer that is not the request's result. Only an attempt that is on its way can be refused: a second
 // copy of a refusal must not lengthen the pause. When it sends us to another server, the pause before the new connection
 // is enough.
-func (e *Engine) refused(now time.Duration, r *request, reason dlmv1.Reason) {
+func (e *Engine) refused(now time.Duration, r *request, reason dlmv1.Reason, detail string) {
+	r.refusal = &Error{Reason: reason, Detail: detail}
 	if e.elsewhere(now, reason) {
 		return
 	}

@@ -126,6 +126,9 @@ var rules = []rule{
 		pkg: "dlm/internal/docs", why: "this package is a test only",
 	},
 	{
+		pkg: "dlm/internal/disktest", why: "this package is tests only, of the server as a process",
+	},
+	{
 		pkg: "dlm/internal/figures", why: "this package is benchmarks only",
 	},
 	{
