@@ -37,14 +37,6 @@ func (t *Totals) Add(r Result) {
 	sum(t.Checks, r.Checks)
 }
 
-<<<<<<< HEAD
-=======
-// promised are the checks that many runs together must have made: a checker that was never asked proves nothing.
-var promised = []string{
-	"G1", "G2", "G3", "G4", "G5", "G5 reply", "G5 file", "G5 refused", "G5 state", "G5 vote", "G6", "G7", "G8", "G8 orphans", "G9", "G10 disk full", "G10 reserve", "L1", "L3",
-}
-
->>>>>>> 48ae5c4 (Refresh the mutants of the log, and add those of a full disk)
 // Unchecked lists the promises that were never checked. Some twenty runs are enough to check them all.
 func (t *Totals) Unchecked() []string {
 	var missing []string
