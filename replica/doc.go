@@ -28,4 +28,18 @@
 //
 // One batch is on its way to the disk at a time; the next forms meanwhile from whatever arrives (group commit, no timer). Keep-alives
 // that come alone wait up to Config.KeepAliveDelay, so that many sessions share one entry.
+//
+// # A full disk
+//
+// The node looks at the room that is left after every file task, and when an append comes after a while. What it refuses for
+// lack of room it refuses before the log, with REASON_DISK_FULL and index 0: the same request may succeed later.
+//
+//	DiskTight  less than the reserve is free    appends
+//	DiskLow    no next segment, log nearly full appends, opens, acquires, new limits
+//	DiskFull   a batch does not fit             everything; the batch waits
+//
+// What renews or gives back (keep-alive, renew, release, cancel, close, attach, delete, revoke) goes on in the log's own room:
+// the rest of the active segment and the one made ahead. What was logged and does not fit elsewhere waits: bytes of appends
+// at the head of the file queue (reads of files are refused behind them), a snapshot until its size is free. Every
+// Config.SpaceRetry it is tried again, and the node goes on by itself when there is room.
 package replica

@@ -519,7 +519,7 @@ func opName(o simdisk.Op) string {
 		return "the start"
 	case o.Name == "":
 		what = "removed file"
-	case strings.HasPrefix(base, "next-"):
+	case base == "next":
 		what = "next segment"
 	case strings.HasPrefix(base, "segment-"):
 		what = "segment"

@@ -149,3 +149,39 @@ func TestFailedSyncOrWrite(t *testing.T) {
 		}
 	}
 }
+
+// TestFaultsInRecovery fails each sync, write and read of a recovery in turn. Open says so and is tried again, after a crash
+// of the process and after a power cut; nothing is lost.
+func TestFaultsInRecovery(t *testing.T) {
+	for name, fault := range map[string]func(*simdisk.Disk, int){
+		"sync": (*simdisk.Disk).FailSync, "write": (*simdisk.Disk).FailWrite, "read": (*simdisk.Disk).FailRead,
+	} {
+		struck := 0
+		for n := 0; ; n++ {
+			w := newWorld(uint64(n), 3)
+			if err := errors.Join(w.start(), w.run(40)); err != nil {
+				t.Fatal(err)
+			}
+			w.restart(n%2 == 0)
+			fault(w.disk, n)
+			store, _, err := Open(w.disk.FS(), testDir, Options{SegmentBytes: 4096})
+			if err == nil {
+				_ = store.Close()
+				fault(w.disk, -1)
+				break // it has fewer than n
+			}
+			struck++
+			if !errors.Is(err, simdisk.ErrInjected) {
+				t.Fatalf("%s %d failed, and Open says %v", name, n, err)
+			}
+			w.restart(n%3 == 0)
+			if err := errors.Join(w.open(), w.run(5)); err != nil {
+				t.Fatalf("after %s %d failed in a recovery: %v", name, n, err)
+			}
+		}
+		t.Logf("%d %ss of a recovery failed", struck, name)
+		if struck < 2 {
+			t.Errorf("only %d %ss failed", struck, name)
+		}
+	}
+}

@@ -2,11 +2,13 @@
 // snapshot, and the bytes of data files.
 //
 //	 log goroutine                       file goroutine
-//	Append Cut Seal              SaveSnapshot WriteFile SyncFiles ...
-//	      |                         |                |
-//	      v                         v                v
-//	segment-1 segment-2 ...    snapshot-<index>   files/<id>, files/<id>.crc
-//	[head|frame|frame|000]     [state at index]   [bytes] [slots, CRC per block]
+//	Append Cut Seal              SaveSnapshot WriteFile SyncFiles PrepareSegment
+//	      |                         |                |                   |
+//	      v                         v                v                   v
+//	segment-1 segment-2 ...    snapshot-<index>   files/<id>,      next.tmp
+//	[head|frame|frame|000]     [state at index]   files/<id>.crc  [000]
+//	      ^                                                              |
+//	      +------------------ becomes the next segment ------------------+
 //
 // # Contract with its caller
 //
@@ -16,17 +18,21 @@
 //  2. What Append was given is durable when it returns nil, all of it. If it
 //     fails, or the process ends before, all or nothing of that batch will be
 //     there after Open; never a part, never with a later one and without it.
-//  3. After any error of a call that writes, the store is broken: each later
-//     call returns ErrBroken and the process has to stop. Only Open finds out
-//     what the disk holds. Errors of ReadFile break nothing.
+//  3. After any error of a call that writes, other than ErrFull, the store is
+//     broken: each later call returns ErrBroken and the process has to stop.
+//     Only Open finds out what the disk holds. Errors of ReadFile break
+//     nothing. ErrFull says that nothing was done, for lack of room.
 //  4. What Open returns is durable. Raft must not have seen anything else.
 //  5. A snapshot is saved after SyncFiles, if its state counts on files; Cut
 //     comes after SaveSnapshot.
 //  6. After Open, RecoverFile is called for each file of the snapshot's state
 //     before anything else touches it; then the log's entries write the rest
 //     again. A file not named so begins anew, empty.
-//  7. What is missing or different is a *DamageError with file, offset and
-//     advice. Nothing damaged is ever returned.
+//  7. What is missing or different, or cannot be read, is a *DamageError with
+//     file, offset and advice. Nothing damaged is ever returned.
+//  8. PrepareSegment is called until it says that it is done, at the start
+//     and whenever Room says that no segment is ready. Without it Append
+//     makes the segment, and its caller waits for the zeros.
 //
 // # The log
 //
@@ -37,6 +43,11 @@
 // nothing but this frame in this place is valid. A segment gets its name when
 // head and zeros are durable: a segment with a bad head is damage, never an
 // accident. Numbers are not used twice.
+//
+// The file goroutine makes the next segment's zeros ahead, under a temporary
+// name, syncing each part; the log takes the file when it needs one, gives it
+// head and name, and only then leaves the temporary name to the next. So a batch needs no room on the disk
+// until both the active segment and the one made ahead are full.
 //
 // Recovery (Open) reads the newest snapshot, then the segments from the last
 // one down as far as they are there; the lowest must begin at or before the
@@ -51,7 +62,36 @@
 //
 // The stated exception: if the very last batch was synced and then damaged,
 // it looks torn. A later frame closes that window: another batch, an empty
-// one (a lazy mark), or Seal.
+// one (a lazy mark), or Seal. Byte for byte: of the last frame of the last
+// segment, 16 bytes of head and the payload, when no frame follows it. All
+// other bytes of heads and frames are refused when they change; an end mark
+// only repeats what the next head says, a seal that nothing was torn, and
+// what lies behind a payload up to the next sector, or behind the last
+// frame, holds nothing.
+//
+// # A full disk
+//
+// Room is missing only where a file grows or is made, which is never on the
+// way of a batch into a segment that exists. These give ErrFull, and what
+// was there stands:
+//   - Append and Seal, when they need a segment and none was made ahead: the
+//     active one is untouched, the unfinished file is removed.
+//   - PrepareSegment and SaveSnapshot: the unfinished file is removed. The
+//     older snapshot stands, and the log that leads on from it.
+//   - WriteFile: bytes past the file's length may be there in part; they count
+//     for nothing, and the same write puts the same bytes there again.
+//   - SyncFiles, which needs room only on file systems with small blocks: the
+//     slot whose turn it was is spoilt, the other one is whole.
+//
+// An error of a sync is never taken for lack of room, whatever it says, nor
+// is one of a write into the active segment: then nobody knows what the
+// disk holds.
+//
+// Open removes temporary files before it makes the copy: the segment made
+// ahead thus is the room that recovery has. If that was used up and the disk
+// is full, a copy of no more than the frames will do, since the old segment
+// goes next. If not even that fits, Open fails with ErrFull and has changed
+// nothing.
 //
 // # Every crash point
 //
@@ -69,8 +109,12 @@
 //   - The sync fails: the frame may look good until the power goes. Open
 //     copies it elsewhere before raft can count on it.
 //
-// Beginning the next segment: zeros and head under a temporary name, sync,
-// rename, sync of the directory, then an end mark in the old segment, synced.
+// PrepareSegment writes zeros under a temporary name, and syncs each part.
+//   - Anywhere: Open removes the file. Nothing refers to it.
+//
+// Beginning the next segment: zeros (made ahead or now) and head under a
+// temporary name, sync, rename, sync of the directory, then an end mark in
+// the old segment, synced.
 //   - Before the rename is durable: the old one is the last; the temporary
 //     file is removed.
 //   - Before the end mark, or if that is torn: the new one's head says where
@@ -87,9 +131,11 @@
 //     still serve both.
 //   - After it: leftovers of the older are removed by Open.
 //
-// Open changes nothing before everything is read and believed, and removes
-// nothing before the copy's name is durable, and with it all names that were
-// seen: a removal must not outlive the rename that allowed it.
+// Open changes nothing before everything is read and believed. Then it
+// removes temporary files: they never count, so it does not matter which of
+// these removals survive. It removes nothing else before the copy's name is
+// durable, and with it all names that were seen: a removal must not outlive
+// the rename that allowed it.
 //   - In the copy: it has a temporary name. The old segment is whole.
 //   - After the copy's name is durable: it says that it stands for the old
 //     number, which from then on nobody reads, so it does not matter what a

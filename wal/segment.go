@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"path"
 
 	"go.etcd.io/raft/v3/raftpb"
 
@@ -155,16 +156,19 @@ func (s *Store) rotate(need int64) error {
 // name. If there is no room the log is as it was.
 func (s *Store) takeNext(number uint64, need int64) (vfs.File, segmentHeader, error) {
 	l := &s.log
+	temporaryName := path.Join(s.dir, nextName)
 	next := s.next.Load()
 	if next != nil && next.size >= 2*sectorSize+need {
 		// Until it has another name the file goroutine must not begin one under this.
 		defer s.next.Store(nil)
 	} else {
-		next = &nextSegment{name: segmentName(s.dir, number), size: max(s.segmentBytes, 2*sectorSize+need)}
-		var err error
-		if next.file, err = blankSegment(s.fs, next.name, next.size); err != nil {
+		temporaryName = segmentName(s.dir, number)
+		size := max(s.segmentBytes, 2*sectorSize+need)
+		f, err := blankSegment(s.fs, temporaryName, size)
+		if err != nil {
 			return nil, segmentHeader{}, err
 		}
+		next = &nextSegment{file: f, size: size}
 	}
 	header := segmentHeader{
 		number: number, first: number, salt: saltOf(s.id, number), id: s.id, size: next.size,
@@ -172,10 +176,10 @@ func (s *Store) takeNext(number uint64, need int64) (vfs.File, segmentHeader, er
 	}
 	_, err := next.file.WriteAt(header.encode(), 0)
 	if err == nil {
-		err = publish(s.fs, s.dir, next.name, segmentName(s.dir, number), next.file)
+		err = publish(s.fs, s.dir, temporaryName, segmentName(s.dir, number), next.file)
 	}
 	if err != nil {
-		return nil, header, giveUp(s.fs, next.name, next.file, named(segmentName(s.dir, number), err))
+		return nil, header, giveUp(s.fs, temporaryName, next.file, named(segmentName(s.dir, number), err))
 	}
 	return next.file, header, nil
 }

@@ -50,16 +50,13 @@ func (s *Store) Room() (log int64, ready bool) {
 // nextSegment is a file of zeros that is to become the next segment. The
 // file goroutine makes it, and hands it over to the log's.
 type nextSegment struct {
-	// name is without the temporary suffix. The file goroutine never uses
-	// one twice: it begins another file while the log's still renames this.
-	name       string
 	file       vfs.File
 	made, size int64
 }
 
-func nextName(dir string, n uint64) string {
-	return path.Join(dir, fmt.Sprintf("next-%d", n))
-}
+// nextName is the temporary name of the segment that is made ahead; its
+// number is not known yet.
+const nextName = "next"
 
 // preparePart is how much of a segment one call of PrepareSegment makes: the
 // file goroutine has other things to do, and what is not synced yet burdens
@@ -84,6 +81,7 @@ func (s *Store) PrepareSegment() (done bool, err error) {
 }
 
 func (s *Store) prepare() (done bool, err error) {
+	name := path.Join(s.dir, nextName)
 	n := s.unfinished
 	if n == nil {
 		// Half a segment is of no use, and its room may be needed elsewhere.
@@ -92,21 +90,20 @@ func (s *Store) prepare() (done bool, err error) {
 		} else if free < uint64(s.segmentBytes) {
 			return false, fmt.Errorf("%w: %d bytes are free, the next segment needs %d", ErrFull, free, s.segmentBytes)
 		}
-		s.begun++
-		n = &nextSegment{name: nextName(s.dir, s.begun), size: s.segmentBytes}
-		var err error
-		if n.file, err = createTemporary(s.fs, n.name); err != nil {
+		f, err := createTemporary(s.fs, name)
+		if err != nil {
 			return false, err
 		}
+		n = &nextSegment{file: f, size: s.segmentBytes}
 		s.unfinished = n
 	}
 	part := min(preparePart(n.size), n.size-n.made)
 	if err := writeZeros(n.file, n.made, n.made+part); err != nil {
 		s.unfinished = nil
-		return false, giveUp(s.fs, n.name, n.file, named(n.name+temporary, err))
+		return false, giveUp(s.fs, name, n.file, named(name+temporary, err))
 	}
 	if err := n.file.Sync(); err != nil {
-		return false, named(n.name+temporary, err)
+		return false, named(name+temporary, err)
 	}
 	if n.made += part; n.made < n.size {
 		return false, nil

@@ -28,7 +28,6 @@ type Store struct {
 	room         atomic.Int64
 	next         atomic.Pointer[nextSegment] // made ahead, for the log to take
 	unfinished   *nextSegment                // of the file goroutine
-	begun        uint64                      // next segments by the file goroutine
 
 	log   logSide
 	files fileSide
@@ -70,7 +69,7 @@ func (s *Store) Close() error {
 //
 //	segment-0000000000000001    by number
 //	snapshot-0000000000000001   by index
-//	*.tmp                       unfinished, or next-<n>.tmp; removed by Open
+//	*.tmp                       unfinished, or next.tmp; removed by Open
 //	files/0000000000000001      by file id
 //	files/0000000000000001.crc  its sidecar
 const (

@@ -66,10 +66,8 @@ func fill(t *testing.T, disk string, leave int64) (free func()) {
 func prepared(t *testing.T, s *rig.Server, dir string) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if names, _ := filepath.Glob(filepath.Join(dir, "next-*.tmp")); len(names) == 1 {
-			if info, err := os.Stat(names[0]); err == nil && info.Size() == 64<<20 {
-				return
-			}
+		if info, err := os.Stat(filepath.Join(dir, "next.tmp")); err == nil && info.Size() == 64<<20 {
+			return
 		}
 		if time.Now().After(end) || s.Ended() {
 			t.Fatalf("the next segment is not made:\n%s", s.Log())
