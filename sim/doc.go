@@ -19,6 +19,9 @@
 //  6. Probes are rare situations that random plans have to meet (Probes, prober). They decide nothing about a run; a batch
 //     that never meets one fails, because it does not test what it seems to.
 //
+//  7. A Recorder that is attached gets what happens, each event with the events that brought it about. It changes nothing: the
+//     hash is over bytes of its own. Without one, nothing is recorded and nothing is paid for but a nil check.
+//
 //     Plan --> World: [ client engine + actors ] x n <== netsim ==> [ replica.Node + wal.Store ] on simdisk
 //     | Held(), answers, calls                     | entries and outputs, state hashes
 //     v                                            v

@@ -48,13 +48,16 @@ func (s *scribe) fault(f *Fault) {
 			e.Lane = clientLane(f.Client)
 		}
 		e.Text += fmt.Sprintf(", %d ppm fast", f.PPM%s.w.plan.Config.RateBound())
-	case FaultDiskCrash, FaultSync, FaultWrite, FaultRead, FaultSlow, FaultRot, FaultStray, FaultStale:
+	case FaultDiskCrash, FaultSync, FaultWrite, FaultRead, FaultSlow, FaultFull, FaultRot, FaultStray, FaultStale:
 		e.Lane = diskLane
 	}
 	switch f.Kind {
-	case FaultClog, FaultSlow:
+	case FaultClog, FaultSlow, FaultFull:
 		e.Until = f.At + f.For
 		e.Text += ", for " + ms(f.For)
+		if f.Kind == FaultClog {
+			e.Text += [3]string{", to the server", ", to the client", ", both ways"}[min(f.Way, 2)]
+		}
 	case FaultServerCrash, FaultDiskCrash, FaultCrashLoop:
 		if f.Power {
 			e.Text += ", with a power cut"

@@ -184,7 +184,8 @@ function drawBands(chart) {
       for (let x = Math.max(x0, GUTTER - (GUTTER - x0) % 8) + 4; x < Math.min(x1, chart.width); x += 8) ctx.fillRect(x, y, 1.5, h);
     }
     let name = BAND_NAMES[b.kind];
-    if (b.kind === "cut") name = (b.e.w === "clog" ? "clogged" : "cut") + (b.way === 1 ? " from server" : " to server");
+    if (b.kind === "cut") name = b.e.w === "clog" ? "clogged" : b.way === 1 ? "cut from server" : "cut to server";
+    if (b.kind === "slow") name = b.e.w.replace("-", " ");
     label(chart, name, left + 5, b.kind === "cut" ? y - 4 : row.y + 8, { size: 9, room: Math.min(x1, chart.width) - left - 8, color: b.kind === "down" || b.kind === "power" ? colors.alarm : colors.muted, bold: b.kind !== "cut" });
     hotBox(chart, b.e, x0, y, x1 - x0, h);
   }

@@ -117,8 +117,8 @@ function buildBands(m) {
       const key = e.l + "/" + (e.wy || 0);
       if (cuts.has(key)) cuts.get(key).t1 = e.t;
       cuts.delete(key);
-    } else if (e.k === "fault" && e.u && e.w !== "slow-disk") {
-      add("cut", e, e.u, { way: e.wy || 0 });
+    } else if (e.k === "fault" && e.u && e.w === "clog") {
+      add("cut", e, e.u, { way: e.x.includes("to the client") ? 1 : 0 });
     } else if (e.k === "fault" && e.u) {
       add("slow", e, e.u);
     } else if (e.k === "heal") {
