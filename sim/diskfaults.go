@@ -71,6 +71,7 @@ type diskFaults struct {
 	fullSoon  *Fault        // strikes before the next file task with a write
 	limited   time.Duration // when the room was limited last
 	logFull   bool          // the log's last batch did not fit
+	logWrote  bool          // it did, as the server was told just now
 	gives     map[[2]uint64]bool
 
 	term uint64 // the highest that an entry was applied in: the vote for it was durable before
@@ -162,9 +163,15 @@ func (d *diskFaults) sent(r *dlmv1.Request) {
 	d.gives[id] = gives
 }
 
+// working is called before the server looks at what has arrived. What it refuses from here on, it refuses after it has
+// learned of the last batch; what has arrived together with the news of a batch may have been looked at before.
+func (d *diskFaults) working() {
+	d.logFull = d.logFull && !d.logWrote
+}
+
 // logged sees the outcome of a log task.
 func (d *diskFaults) logged(res replica.LogResult) {
-	d.logFull = res.Full() || d.logFull && !res.Wrote()
+	d.logFull, d.logWrote = res.Full() || d.logFull, res.Wrote()
 	if res.Full() {
 		d.w.count("a batch did not fit into the log")
 	}

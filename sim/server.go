@@ -241,6 +241,7 @@ func (s *server) work() {
 	}
 	inbox := s.inbox
 	s.inbox = nil
+	s.w.disks.working()
 	for _, e := range inbox {
 		now := s.read()
 		s.w.sim.Cause = e.cause

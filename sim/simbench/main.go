@@ -48,15 +48,26 @@ func main() {
 	}
 	slices.SortFunc(all, func(a, b round) int { return int(a.wall - b.wall) })
 	median := all[len(all)/2]
-	verdict := "reached"
-	if median.perSecond() < target {
-		verdict = "MISSED"
-	}
-	fmt.Printf("median: %.0f events/s; the target of %d is %s\n", median.perSecond(), target, verdict)
+	fmt.Printf("median: %.0f events/s, %s\n", median.perSecond(), verdict(median))
 	if median.total.Failed > 0 {
 		fmt.Printf("%d of the seeds fail: find out which with make sim SEEDS=%v\n", median.total.Failed, r)
 		os.Exit(1)
 	}
+}
+
+// verdict compares a round with the target. If other programs had the core for a part of the time, the time on the core is
+// what counts.
+func verdict(r round) string {
+	rate, busy := r.perSecond(), ""
+	if r.cpu > 0 && r.wall > r.cpu*6/5 {
+		rate = float64(r.total.Steps) / r.cpu.Seconds()
+		busy = fmt.Sprintf("but other programs had the core for %.0f %% of the time: %.0f events a second on the core, ",
+			100*(1-r.cpu.Seconds()/r.wall.Seconds()), rate)
+	}
+	if rate < target {
+		return fmt.Sprintf("%sthe target of %d is MISSED", busy, target)
+	}
+	return fmt.Sprintf("%sthe target of %d is reached", busy, target)
 }
 
 func measure(seeds run.Range) round {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"dlm/sim/run"
 )
@@ -15,5 +17,24 @@ func TestMeasure(t *testing.T) {
 	}
 	if first.total.Steps != second.total.Steps || first.total.Virtual != second.total.Virtual {
 		t.Errorf("%d events, then %d", first.total.Steps, second.total.Steps)
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	for _, c := range []struct {
+		steps     uint64
+		wall, cpu time.Duration
+		want      string
+	}{
+		{200_000, time.Second, time.Second, "the target of 100000 is reached"},
+		{90_000, time.Second, time.Second, "the target of 100000 is MISSED"},
+		{90_000, time.Second, 500 * time.Millisecond, "for 50 % of the time: 180000 events a second on the core, the target of 100000 is reached"},
+		{90_000, 3 * time.Second, time.Second, "is MISSED"},
+	} {
+		r := round{wall: c.wall, cpu: c.cpu}
+		r.total.Steps = c.steps
+		if got := verdict(r); !strings.HasSuffix(got, c.want) {
+			t.Errorf("%d events in %v, %v of them on the core: %q, want %q", c.steps, c.wall, c.cpu, got, c.want)
+		}
 	}
 }
