@@ -262,7 +262,6 @@ type hold struct {
 	session   uint64
 	token     uint64
 	stepsLeft int
-	written   int
 }
 
 // pause holds the lock for a part of the time, then does the next step.

@@ -16,6 +16,7 @@ const (
 	streamClient
 	streamNet
 	streamRaft
+	streamData
 	streamDiskFaults
 	streamDrain
 )

@@ -49,6 +49,7 @@ type logChecker struct {
 	answers     map[uint64][]*dlmv1.Answer
 	waitsEnded  []*dlmv1.Answer // by other than a grant, in the present entry
 	drain       drainWatch
+	written     map[string]uint64 // where bytes were appended, by how they begin
 }
 
 // newLogChecker makes one for a cluster that begins with these limits. rates says by how much the rates of any two clocks

@@ -300,6 +300,7 @@ func (l *logChecker) append(s *logSession, op *dlmv1.Append, a *dlmv1.Answer) {
 		l.bounded("files", l.liveFiles(), l.limits.GetFiles())
 	}
 	l.w.checked("G4")
+	l.once(op.GetData())
 	if f.lock != op.GetLock() {
 		l.w.fail("G3", "position %d: an append to %q under %q is accepted, the file is bound to %q", l.index, f.name, op.GetLock(), f.lock)
 	}

@@ -16,8 +16,7 @@ func (h *hold) request() *dlmv1.Request {
 	case h.op.Delete && h.stepsLeft == 0:
 		return &dlmv1.Request{Op: &dlmv1.Request_Delete{Delete: &dlmv1.Delete{File: h.op.File, Lock: h.op.Lock, Token: h.token}}}
 	}
-	h.written++
-	data := h.a.c.w.someData(h.token, h.written, h.op.Bytes)
+	data := h.a.c.w.someData(h.op.Bytes)
 	return &dlmv1.Request{Op: &dlmv1.Request_Append{Append: &dlmv1.Append{
 		File: h.op.File, Lock: h.op.Lock, Token: h.token, Data: data,
 	}}}

@@ -37,6 +37,7 @@ type World struct {
 	replies  *replyChecker
 	leases   *leaseWatch
 	terms    termChecker
+	data     uint64 // how often bytes to append were made
 	probes   *prober
 	acked    ackedAppends
 	guarded  sessionGuard
@@ -321,7 +322,7 @@ func (w *World) staleRequest(op *Op) *dlmv1.Request {
 	switch op.Which / 7 % 3 {
 	case 0:
 		return &dlmv1.Request{Op: &dlmv1.Request_Append{Append: &dlmv1.Append{
-			File: op.File, Lock: op.Lock, Token: token, Data: w.someData(token, 0, op.Bytes),
+			File: op.File, Lock: op.Lock, Token: token, Data: w.someData(op.Bytes),
 		}}}
 	case 1:
 		return &dlmv1.Request{Op: &dlmv1.Request_Release{Release: &dlmv1.Release{Lock: op.Lock, Token: token}}}
@@ -329,8 +330,10 @@ func (w *World) staleRequest(op *Op) *dlmv1.Request {
 	return &dlmv1.Request{Op: &dlmv1.Request_Renew{Renew: &dlmv1.Renew{Lock: op.Lock, Token: token}}}
 }
 
-func (w *World) someData(token uint64, n, size int) []byte {
+// someData is other bytes each time, so that those of one call can be told from those of another.
+func (w *World) someData(size int) []byte {
+	w.data++
 	b := make([]byte, size)
-	_, _ = netsim.NewRNG(token, uint64(n)).Read(b)
+	_, _ = netsim.NewRNG(w.plan.Seed, streamData, w.data).Read(b)
 	return b
 }
