@@ -51,6 +51,7 @@ type call struct {
 	deadline time.Duration // local, 0 = none
 	acked    uint64        // highest log position that anybody had an answer from when the call was made
 	asked    asked
+	past     *pastCall
 	done     func(engine.Completion)
 }
 
@@ -216,6 +217,7 @@ func (c *client) perform(eff engine.Effects) bool {
 		c.w.scribe.told(c, &e)
 		c.w.probes.event(c, &e)
 		c.w.guarded.event(c, e)
+		c.w.past.event(e)
 	}
 	for _, d := range eff.Done {
 		c.complete(d)
@@ -259,9 +261,9 @@ func (c *client) made(id engine.Call, deadline time.Duration, asked asked, done 
 	} else {
 		c.w.scribe.calling(c, id, asked.session, asked.op)
 	}
-	c.calls = append(c.calls, &call{
-		id: id, made: c.w.sim.Now(), deadline: deadline, acked: c.w.replies.acked, asked: asked, done: done,
-	})
+	k := &call{id: id, made: c.w.sim.Now(), deadline: deadline, acked: c.w.replies.acked, asked: asked, done: done}
+	c.w.past.made(c, k)
+	c.calls = append(c.calls, k)
 }
 
 func (c *client) arm() {

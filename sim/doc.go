@@ -12,7 +12,7 @@
 //  3. The world reads no clock, no global randomness, and ranges over no map. Whoever runs it may.
 //
 //  4. The checkers share nothing with the code under test but the messages: they recompute what must be from what went
-//     over the wire and into the log. Each failure names the number of the promise (G1 ... G9, L1 ...) that was broken.
+//     over the wire and into the log. Each failure names the number of the promise (G1 ... G10, L1 ...) that was broken.
 //
 //  5. A run ends by healing: no more faults, every call must end, every queue must drain, every lock must come free.
 //
@@ -25,5 +25,6 @@
 //     Plan --> World: [ client engine + actors ] x n <== netsim ==> [ replica.Node + wal.Store ] on simdisk
 //     | Held(), answers, calls                     | entries and outputs, state hashes
 //     v                                            v
-//     leaseChecker, replyChecker                     logChecker         --> Failure{G2, ...}
+//     leaseChecker, replyChecker, sessionGuard       logChecker, twinChecker, drainWatch   --> Failure{G2, ...}
+//     World.History -> package linear                ackedAppends: the bytes on the disk
 package sim

@@ -92,6 +92,7 @@ func (w *World) checkFiles() {
 			return
 		}
 		w.acked.check(w, f.name, f.born, got[:len(f.data)])
+		w.past.disk(f.name, got[:len(f.data)])
 	}
 }
 

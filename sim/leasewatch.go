@@ -9,7 +9,7 @@ type leaseWatch struct {
 
 func newLeaseWatch(w *World) *leaseWatch {
 	l := &leaseWatch{world: w}
-	l.leaseChecker = leaseChecker{w: w, held: l.ask, excused: l.excuse}
+	l.leaseChecker = leaseChecker{w: w, held: l.says, excused: l.excuse}
 	return l
 }
 
@@ -24,7 +24,7 @@ func (l *leaseWatch) claim(c *client, session uint64, lock string, token uint64,
 	l.add(k)
 }
 
-func (l *leaseWatch) ask(k *claim) bool {
+func (l *leaseWatch) says(k *claim) bool {
 	c := l.world.clients[k.client]
 	// If the process has taken the session over from itself, what its former instance held is not what it holds now.
 	return c.up && c.life == k.life && c.instances[k.session] == k.instance && c.engine.Held(c.read(), k.session, k.lock, k.token)

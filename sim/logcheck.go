@@ -264,6 +264,8 @@ func (l *logChecker) fresh(s *logSession, r *dlmv1.Request, a *dlmv1.Answer) boo
 		return false
 	case a == nil || !refusal(a):
 		return true
+	case old && cancels && a.GetSessionDeadline() == l.now+s.ttl:
+		return true // its result, as the renewal shows: the acquire is too old
 	case old && r.GetSequence() <= s.highest:
 		return false // never seen, and passed over by the watermark
 	case old && cancels:

@@ -350,7 +350,8 @@ func (l *logChecker) notice(n *dlmv1.Notice) {
 	switch n.GetKind() {
 	case dlmv1.Notice_KIND_SESSION_LOST:
 		l.w.checked("G9")
-		if s == nil || !s.ended && !(s.revoked && n.GetReason() == dlmv1.Reason_REASON_SESSION_REVOKED) || s.ended && s.why != n.GetReason() {
+		right := s != nil && (s.ended && s.why == n.GetReason() || s.revoked && n.GetReason() == dlmv1.Reason_REASON_SESSION_REVOKED)
+		if !right {
 			l.w.fail("G9", "position %d: session %d is told that it is lost (%v) at %d, and it is not", l.index, n.GetSession(), n.GetReason(), l.now)
 		}
 	case dlmv1.Notice_KIND_LOCK_LOST:

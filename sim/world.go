@@ -40,6 +40,7 @@ type World struct {
 	data     uint64 // how often bytes to append were made
 	probes   *prober
 	acked    ackedAppends
+	past     *past
 	guarded  sessionGuard
 
 	healed   bool
@@ -75,6 +76,7 @@ func New(p Plan, rec *Recorder) *World {
 	w.replies.log = w.logCheck
 	w.leases = newLeaseWatch(w)
 	w.guarded.world = w
+	w.past = newPast(w)
 	for i := range p.Config.Clients {
 		w.clients = append(w.clients, newClient(w, i))
 	}
@@ -241,6 +243,7 @@ func (w *World) delivered(c *client, f *dlmv1.ServerFrame) {
 	for _, a := range f.GetAnswers() {
 		w.replies.answer(a)
 		w.guarded.answer(c, a)
+		w.past.answered(c, a)
 	}
 	w.probes.delivered(f)
 }
@@ -254,6 +257,7 @@ func (w *World) completed(c *client, k *call, d engine.Completion) {
 	if k.deadline > 0 && late > 2*w.plan.Config.GapMax+time.Millisecond && w.sim.Now() > c.stalled+time.Second {
 		w.fail("L1", "client %d: a call ends %v after its deadline", c.id, late)
 	}
+	w.past.ended(k, d)
 	if d.Answer != nil {
 		w.replies.ended(k, d.Answer)
 		w.acked.ended(k, d.Answer)

@@ -11,6 +11,7 @@ import (
 
 	"dlm/netsim"
 	"dlm/sim"
+	"dlm/sim/linear"
 )
 
 // Result is what came of one run.
@@ -50,6 +51,9 @@ func Run(p sim.Plan, rec *sim.Recorder) Result {
 		r.Hash, r.Counts, r.Checks, r.Virtual, r.Steps = w.Hash(), w.Counts(), w.Checks(), w.Now(), w.Steps()
 		r.Struck = w.Struck()
 	}
+	if err == nil {
+		err = judge(w, &r)
+	}
 	if err != nil && !errors.As(err, &r.Failure) {
 		r.Failure = &sim.Failure{Number: "sim", Text: err.Error(), At: r.Virtual}
 	}
@@ -57,6 +61,16 @@ func Run(p sim.Plan, rec *sim.Recorder) Result {
 		rec.Fail(r.Failure)
 	}
 	return r
+}
+
+// judge checks what the clients saw for linearizability, which the world cannot do itself: porcupine has goroutines.
+func judge(w *sim.World, r *Result) error {
+	v := linear.Check(w.History(), 0)
+	r.Checks["G6 history"] += v.Ops
+	if v.Wrong != "" {
+		return &sim.Failure{Number: "G6", Text: v.Wrong, At: r.Virtual}
+	}
+	return nil
 }
 
 // build makes the world; a plan that was changed by hand or by a minimiser may be one that the world cannot be made of.
