@@ -97,8 +97,10 @@ func TestCheck(t *testing.T) {
 		}},
 		{"an append under a shared hold", false, []Hold{both(until(1, 100), true)}, []Op{shared(grant(0, 10, 1)), write(11, 12, 1, 0, "ab")}},
 		{"a deleted file", true, []Hold{until(1, 100)}, []Op{
-			grant(0, 10, 1), write(11, 12, 1, 0, "ab"), {Kind: Delete, Call: 13, Return: 14, Lock: "a", Token: 1, File: "f"},
-			{Kind: NoFile, Call: 15, Return: 16, File: "f"}, write(17, 18, 1, 0, "c"), read(19, 20, "c"),
+			grant(0, 10, 1), write(11, 12, 1, 0, "ab"),
+			{Kind: Delete, Call: 13, Return: 14, Lock: "a", Token: 1, File: "f"},
+			{Kind: NoFile, Call: 15, Return: 16, File: "f"},
+			write(17, 18, 1, 0, "c"), read(19, 20, "c"),
 		}},
 		{"a file that is gone and was not deleted", false, []Hold{until(1, 100)}, []Op{
 			grant(0, 10, 1), write(11, 12, 1, 0, "ab"), {Kind: NoFile, Call: 15, Return: 16, File: "f"},
