@@ -91,9 +91,18 @@ func (w *World) checkFiles() {
 			w.fail("G5", "file %q has %d bytes on the disk that are not the %d acknowledged ones", f.name, len(got), len(f.data))
 			return
 		}
-		w.acked.check(w, f.name, f.born, got[:len(f.data)])
+		born := f.born
+		if w.logCheck.diedIn(f.name, born) {
+			born++ // appends of that entry may be to the former life
+		}
+		w.acked.check(w, f.name, born, got[:len(f.data)])
 		w.past.disk(f.name, got[:len(f.data)])
 	}
+}
+
+// diedIn says whether a file of that name was deleted in an entry.
+func (l *logChecker) diedIn(name string, index uint64) bool {
+	return slices.ContainsFunc(l.files, func(f *logFile) bool { return f.name == name && f.died == index })
 }
 
 func readAll(store *wal.Store, r core.FileRecord) ([]byte, error) {
