@@ -167,6 +167,27 @@ func TestRefusalsBackOff(t *testing.T) {
 	}
 }
 
+// Each keep-alive is a new request, and still a server that refuses them is asked less and less often.
+func TestRefusedKeepAlivesBackOff(t *testing.T) {
+	s := newScript(t, Config{BackoffMin: time.Millisecond, BackoffMax: 5 * time.Second})
+	s.open()
+	sent := 0
+	for end := s.now + 8*time.Second; s.now < end; {
+		for _, r := range s.requests() {
+			if r.GetKeepAlive() != nil {
+				sent++
+			}
+			s.answer(&dlmv1.Answer{Session: r.GetSession(), Sequence: r.GetSequence(), Reason: dlmv1.Reason_REASON_OVERLOADED})
+		}
+		if at, ok := s.e.NextTimer(); ok {
+			s.now = max(s.now+1, at)
+		}
+	}
+	if sent < 4 || sent > 40 {
+		t.Errorf("%d keep-alives were sent in 8 s to a server that refuses them", sent)
+	}
+}
+
 func TestLeaseCountsFromTheFirstSending(t *testing.T) {
 	s := newScript(t, Config{})
 	start := s.now

@@ -279,10 +279,14 @@ func (s *session) sendKeepAlive(now time.Duration) {
 		}
 		s.remove(former)
 	}
-	s.keepAlive = &request{kind: kindKeepAlive, class: classUrgent, s: s, size: opSize(nil), op: &dlmv1.Request{
+	keepAlive := &request{kind: kindKeepAlive, class: classUrgent, s: s, size: opSize(nil), op: &dlmv1.Request{
 		Op: &dlmv1.Request_KeepAlive{KeepAlive: &dlmv1.KeepAlive{}},
 	}}
-	s.admit(s.keepAlive)
+	if former != nil {
+		keepAlive.backoff = former.backoff // its refusals count, or a server that is overloaded would be asked ever again
+	}
+	s.keepAlive = keepAlive
+	s.admit(keepAlive)
 }
 
 // keepAlivePatience is how long a keep-alive may stay unanswered: several must fit in a lease.
