@@ -302,7 +302,12 @@ func (d *diskFaults) choose(r *netsim.RNG) *target {
 		}
 	}
 	t.to = int64(len(t.bytes))
-	if place == "segment" && t.file == fit[len(fit)-1] {
+	last := t.file == fit[len(fit)-1]
+	if s.log != nil && s.tasks.interleave && len(fit) > 1 {
+		// The name of the last one may not be durable yet, and the one before have no end mark.
+		last = last || t.file == fit[len(fit)-2]
+	}
+	if place == "segment" && last {
 		t.to = d.lastFrame(t)
 	}
 	if t.to <= t.from {

@@ -11,12 +11,15 @@
 //
 //  3. The world reads no clock, no global randomness, and ranges over no map. Whoever runs it may.
 //
-//  4. The checkers share nothing with the code under test but the messages: they recompute what must be from what went
+//  4. Time passes between the operations of a server's disk tasks: log and files take turns at every one of them, and a crash
+//     finds both in the midst of their work (Config.Interleave, diskwork.go). The node itself does a step at one instant.
+//
+//  5. The checkers share nothing with the code under test but the messages: they recompute what must be from what went
 //     over the wire and into the log. Each failure names the number of the promise (G1 ... G10, L1 ...) that was broken.
 //
-//  5. A run ends by healing: no more faults, every call must end, every queue must drain, every lock must come free.
+//  6. A run ends by healing: no more faults, every call must end, every queue must drain, every lock must come free.
 //
-//  6. Probes are rare situations that random plans have to meet (Probes, prober). They decide nothing about a run; a batch
+//  7. Probes are rare situations that random plans have to meet (Probes, prober). They decide nothing about a run; a batch
 //     that never meets one fails, because it does not test what it seems to.
 //
 //  7. A Recorder that is attached gets what happens, each event with the events that brought it about. It changes nothing: the

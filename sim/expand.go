@@ -19,6 +19,7 @@ const (
 	streamData
 	streamDiskFaults
 	streamDrain
+	streamDiskWork
 )
 
 // Expand draws the plan of a seed: each its own subset of the faults, its own sizes and speeds.
@@ -88,6 +89,7 @@ func drawConfig(r Chooser) Config {
 	n.ResetPPM, n.DialFailPPM = some(20_000), some(300_000)
 	c.ReserveBytes = uint64(c.SegmentBytes) + netsim.Pick[uint64](r, 4<<10, 16<<10, 64<<10)
 	c.MaxWait = netsim.Pick(r, 0, 0, r.Between(20*time.Millisecond, 300*time.Millisecond))
+	c.Interleave = r.Chance(800_000)
 	return c
 }
 

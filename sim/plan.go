@@ -30,6 +30,9 @@ type Config struct {
 	Net netsim.Faults
 	// DiskMin and DiskMax bound how long a task takes on the disk (a tail reaches DiskSlow).
 	DiskMin, DiskMax, DiskSlow time.Duration
+	// Interleave: the tasks of the log and of the files take turns at each operation on the disk. Otherwise each is done at
+	// one instant, and half done only if the process dies in it.
+	Interleave bool `json:",omitempty"`
 	// GapMax bounds the time between the arrival of a frame and the reading of the clock for it, in server and client.
 	GapMax time.Duration
 	// SegmentBytes, SnapshotBytes and EntryBytes keep the server's files small, so that it cuts them often.

@@ -106,6 +106,10 @@ const (
 	diesInRecovery
 	diesUnled
 	bothTasks
+	takenWhileFiling
+	twoSegmentsMade
+	cutWhileSnapshot
+	bothAppend
 	unsyncedBatch
 	renamedSnapshot
 	halfSegment
@@ -205,6 +209,10 @@ var probes = [numProbes]Probe{
 	diesInRecovery:   {"the server dies in recovery", "and the next recovery finds what that one left"},
 	diesUnled:        {"the server dies before it leads", "its own election was on its way to the disk"},
 	bothTasks:        {"log and files are written when the server dies", "two tasks are on their way at once"},
+	takenWhileFiling: {"the log takes the next segment in the midst of a file task", "which makes that segment, and may be about to make another"},
+	twoSegmentsMade:  {"the log makes a segment while the file task is in the midst of the next one", "two files that are to be segments at once"},
+	cutWhileSnapshot: {"segments are cut in the midst of a snapshot", "the one before covers them"},
+	bothAppend:       {"log and files are synced at once", "each only its own"},
 	unsyncedBatch:    {"a crash comes between a batch's write and its sync", "written is not durable"},
 	renamedSnapshot:  {"a crash comes between a snapshot's rename and the directory's sync", "either name may be there"},
 	halfSegment:      {"a crash comes while a segment is made", "before it has its name"},

@@ -25,6 +25,7 @@ type server struct {
 	disk  *simdisk.Disk
 	rng   *netsim.RNG
 	clock clock
+	tasks *diskWork
 
 	node  *replica.Node
 	store *wal.Store
@@ -63,6 +64,7 @@ type serverEvent struct {
 func newServer(w *World) *server {
 	s := &server{w: w, rng: netsim.NewRNG(w.plan.Seed, streamServer)}
 	s.disk = simdisk.New(netsim.NewRNG(w.plan.Seed, streamDisk))
+	s.tasks = newDiskWork(s)
 	s.clock = clock{localAt: s.rng.Between(time.Hour, 1000*time.Hour), ppm: s.rng.Uint64() % w.plan.Config.RateBound()}
 	return s
 }
@@ -95,7 +97,7 @@ func (s *server) start(again *Fault) {
 		s.disk.StopAfter(again.Budget)
 	}
 	s.w.disks.opening()
-	store, rec, err := wal.Open(s.disk.FS(), dataDir, wal.Options{SegmentBytes: s.w.plan.Config.SegmentBytes})
+	store, rec, err := wal.Open(s.tasks.fs(), dataDir, wal.Options{SegmentBytes: s.w.plan.Config.SegmentBytes})
 	if err != nil {
 		s.w.note("recovery stopped", s.life, 0, 0)
 		switch {
@@ -149,14 +151,7 @@ func (s *server) crash(f *Fault) {
 	s.w.probes.serverDies(s)
 	// A task on its way gets some of its operations done.
 	s.disk.StopAfter(f.Budget)
-	if s.file != nil && (s.log == nil || f.Way == 1 || s.rng.Chance(500_000)) {
-		s.file.Run(s.store)
-		s.w.count("crash in a file task")
-	}
-	if s.log != nil {
-		s.log.Run(s.store)
-		s.w.count("crash in a log task")
-	}
+	s.tasks.rush(f)
 	s.w.disks.crashed(false)
 	s.end(f.Power, f)
 	again := f
@@ -172,6 +167,7 @@ var downNames = map[bool]string{false: "crash", true: "power cut"}
 func (s *server) end(power bool, why *Fault) {
 	s.w.mark("server down", s.life, b2u(power), 0)
 	s.w.scribe.down(serverLane, downNames[power], why, "the server is down: "+downNames[power])
+	s.tasks.drop()
 	s.up, s.node, s.store, s.inbox, s.log, s.file, s.timer = false, nil, nil, nil, nil, nil, 0
 	s.waking, s.stalled, s.crashAt = false, 0, nil
 	s.w.outageBegins()
@@ -327,17 +323,14 @@ func (s *server) diskTime() time.Duration {
 
 func (s *server) startLog(t *replica.LogTask) {
 	s.log = t
-	life, d := s.life, s.diskTime()
+	d := s.diskTime()
 	task := s.w.scribe.diskTask("log", d, t)
 	if s.diskCrash != nil && s.diskCrash.Way == 0 {
 		s.maybeDiskCrash(d)
 	}
-	s.w.sim.After(d, func() {
-		if s.life != life {
-			return
-		}
+	var res replica.LogResult
+	s.tasks.start(true, d, func() { res = t.Run(s.store) }, func() {
 		s.log = nil
-		res := t.Run(s.store)
 		s.w.scribe.diskDone(task, "log", res.Err())
 		if res.Err() == nil && s.crashHere(PointSynced) {
 			return
@@ -348,16 +341,15 @@ func (s *server) startLog(t *replica.LogTask) {
 
 func (s *server) startFile(t *replica.FileTask) {
 	s.file = t
-	life, d := s.life, s.diskTime()
+	d := s.diskTime()
 	task := s.w.scribe.diskTask("files", d, nil)
 	s.maybeDiskCrash(d)
-	s.w.sim.After(d, func() {
-		if s.life != life {
-			return
-		}
-		s.file = nil
+	var res replica.FileResult
+	s.tasks.start(false, d, func() {
 		s.w.disks.filing(t)
-		res := t.Run(s.store)
+		res = t.Run(s.store)
+	}, func() {
+		s.file = nil
 		s.w.scribe.diskDone(task, "files", res.Err())
 		s.w.disks.filed(&res)
 		s.deliver(serverEvent{fileDone: true, fileRes: res})

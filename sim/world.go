@@ -123,6 +123,7 @@ func (w *World) Run() error {
 	if w.twins, err = newTwinChecker(w, w.server.founding()); err != nil {
 		return err
 	}
+	defer w.server.tasks.drop()
 	w.sim.At(0, func() { w.server.start(nil) })
 	for _, c := range w.clients {
 		w.sim.At(time.Millisecond, c.start)
