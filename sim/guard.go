@@ -32,6 +32,9 @@ type renewer struct {
 // which the client does.
 func (g *sessionGuard) answer(c *client, a *dlmv1.Answer) {
 	w := g.world
+	if !w.server.up { // it found damage after this answer had left: an outage, in which nothing is renewed
+		return
+	}
 	if !w.healed || w.plan.Config.ClocksBeyondRho || a.GetReason() != dlmv1.Reason_REASON_OK || a.GetIndex() < w.healedAt {
 		return
 	}
