@@ -12,8 +12,8 @@ import (
 // reconnected is how long after the last fault a client may still give up a connection from before.
 const reconnected = 3 * time.Second
 
-// sessionGuard checks L4 once all is healed: a session that has had a renewal answered since then, and whose process
-// lives, is never lost to its lease: neither by the client's clock nor by the log's.
+// sessionGuard checks L4 once all is healed: a session that was opened or has had a renewal answered since then, and whose
+// process lives, is never lost to its lease: neither by the client's clock nor by the log's.
 type sessionGuard struct {
 	world   *World
 	safe    map[uint64]renewer // by session
@@ -46,11 +46,26 @@ func (g *sessionGuard) answer(c *client, a *dlmv1.Answer) {
 	if asked == nil || asked.at < w.healedFrom || asked.op != keepAliveDigest {
 		return
 	}
+	g.protect(s, c)
+	g.fresh = append(g.fresh, s.id)
+}
+
+// opened makes a session safe that the application has opened since the world was healed: to renew it is the library's job.
+func (g *sessionGuard) opened(c *client, k *call, d engine.Completion) {
+	w := g.world
+	if d.Err != nil || k.asked.op.GetOpen() == nil || !w.healed || w.plan.Config.ClocksBeyondRho || k.made < w.healedFrom {
+		return
+	}
+	if s := w.logCheck.session(d.Session); s != nil && !s.ended && !s.revoked && s.instance == d.Answer.GetInstance() {
+		g.protect(s, c)
+	}
+}
+
+func (g *sessionGuard) protect(s *logSession, c *client) {
 	if g.safe == nil {
 		g.safe = map[uint64]renewer{}
 	}
 	g.safe[s.id] = renewer{c.id, s.instance}
-	g.fresh = append(g.fresh, s.id)
 }
 
 var keepAliveDigest = hashOp(&dlmv1.Request{Op: &dlmv1.Request_KeepAlive{KeepAlive: &dlmv1.KeepAlive{}}})

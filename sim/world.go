@@ -259,6 +259,7 @@ func (w *World) completed(c *client, k *call, d engine.Completion) {
 		w.fail("L1", "client %d: a call ends %v after its deadline", c.id, late)
 	}
 	w.past.ended(k, d)
+	w.guarded.opened(c, k, d)
 	if d.Answer != nil {
 		w.replies.ended(k, d.Answer)
 		w.acked.ended(k, d.Answer)
