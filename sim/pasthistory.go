@@ -110,6 +110,11 @@ func (p *past) ends(token uint64, k *pastHold) (ends, revoked time.Duration) {
 	for _, c := range p.calls {
 		mine := false
 		switch o := c.asked.op.GetOp().(type) {
+		case *dlmv1.Request_Renew:
+			// It may have taken effect, answered or not, and have made the limit shorter than it was.
+			if limit := o.Renew.GetHoldLimitNanos(); limit > 0 && o.Renew.GetToken() == token {
+				ends = min(ends, c.made+slower(time.Duration(limit)))
+			}
 		case *dlmv1.Request_Release:
 			mine = o.Release.GetToken() == token
 		case *dlmv1.Request_Close:

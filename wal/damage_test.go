@@ -149,3 +149,20 @@ func TestCollectFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// What was written for another place, or another segment, is no frame here.
+func TestFrameIsGoodInItsPlaceOnly(t *testing.T) {
+	const salt = 7
+	image := make([]byte, 4*sectorSize)
+	copy(image[sectorSize:], finishFrame(append(make([]byte, frameHeaderSize), "payload"...), frameBatch, salt, sectorSize))
+	copy(image[2*sectorSize:], image[sectorSize:2*sectorSize])
+	if f, ok := frameAt(image, salt, sectorSize); !ok || string(f.payload) != "payload" {
+		t.Errorf("the frame is not found: %+v", f)
+	}
+	if f, ok := frameAt(image, salt, 2*sectorSize); ok {
+		t.Errorf("its copy in another place is taken: %+v", f)
+	}
+	if f, ok := frameAt(image, salt+1, sectorSize); ok {
+		t.Errorf("it is taken in another segment: %+v", f)
+	}
+}

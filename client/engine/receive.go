@@ -97,8 +97,8 @@ func (s *session) onAnswer(now time.Duration, a *dlmv1.Answer) {
 		}
 		return
 	}
-	if a.GetReason() == dlmv1.Reason_REASON_INSTANCE_FENCED && a.GetInstance() == s.instance {
-		return // meant for the instance before us, whose sequences were the same
+	if a.GetReason() == dlmv1.Reason_REASON_INSTANCE_FENCED && a.GetInstance() <= s.instance {
+		return // meant for an instance before us, whose sequences were the same
 	}
 	if s.err != nil { // only the Close is left
 		if r != nil && r.kind == kindClose {
