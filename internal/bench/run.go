@@ -87,6 +87,10 @@ const maxTallies = 32
 
 const maxLatency = 10 * time.Minute
 
+// leastGrace is how long after the end of a run an operation that was due within it may still start, unless the
+// deadline gives it longer. Without it the last ones would count as failed because a timer went off late.
+const leastGrace = time.Second
+
 func newTally() *tally {
 	return &tally{latencies: hdrhistogram.New(1, maxLatency.Microseconds(), 3), errors: map[string]uint64{}}
 }
@@ -169,8 +173,8 @@ func (l *loop) run(ctx context.Context) error {
 			return nil
 		}
 		sleep(ctx, time.Until(due))
-		if !l.kind.once && time.Now().After(l.to.Add(l.o.Deadline)) {
-			// It fell behind so far that the rest cannot even start in time.
+		if !l.kind.once && time.Now().After(l.to.Add(max(l.o.Deadline, leastGrace))) {
+			// It fell behind so far that the rest does not start in time.
 			l.missed(n)
 			return nil
 		}
