@@ -104,6 +104,12 @@ func cancel(seq uint64) *dlmv1.Request {
 	return &dlmv1.Request{Op: &dlmv1.Request_Cancel{Cancel: &dlmv1.Cancel{Sequence: seq}}}
 }
 
+// awaiting is a request whose client still awaits every sequence from one up.
+func awaiting(from uint64, r *dlmv1.Request) *dlmv1.Request {
+	r.Watermark = from
+	return r
+}
+
 func revoke(lock string, now bool) *dlmv1.Request {
 	return &dlmv1.Request{Op: &dlmv1.Request_Revoke{Revoke: &dlmv1.Revoke{Lock: lock, Now: now}}}
 }
@@ -192,6 +198,7 @@ func TestLogCheckerAccepts(t *testing.T) {
 		revoked = dlmv1.Reason_REASON_LOCK_REVOKED
 		expired = dlmv1.Reason_REASON_SESSION_EXPIRED
 		stale   = dlmv1.Reason_REASON_STALE_TOKEN
+		tooOld  = dlmv1.Reason_REASON_TOO_OLD
 	)
 	for name, entries := range map[string][]entry{
 		"a queue of two": {
@@ -218,8 +225,23 @@ func TestLogCheckerAccepts(t *testing.T) {
 		"a cancel of one that waits, and one of an acquire that has not come": {
 			at(2, ask(1, 1, acquire("a"), token(10))), at(3, queue(2, 1, acquire("a"))),
 			at(4, told(2, 1, no(dlmv1.Reason_REASON_CANCELLED)), ask(2, 2, cancel(1), &dlmv1.Answer{Cancelled: dlmv1.Reason_REASON_CANCELLED})),
-			at(5, ask(3, 2, cancel(1), &dlmv1.Answer{Cancelled: dlmv1.Reason_REASON_CANCELLED})),
+			at(5, ask(3, 2, awaiting(1, cancel(1)), &dlmv1.Answer{Cancelled: dlmv1.Reason_REASON_CANCELLED})),
 			at(6, ask(3, 1, acquire("b"), &dlmv1.Answer{Reason: dlmv1.Reason_REASON_CANCELLED, Index: 5})),
+		},
+		"a cancel that its client's release overtook, refused each time that it comes": {
+			at(2, ask(1, 1, acquire("a"), token(10))),
+			at(3, ask(1, 3, release("a", 10), ok()), ask(1, 2, cancel(1), no(tooOld))),
+			at(4, ask(1, 2, cancel(1), &dlmv1.Answer{Reason: tooOld, SessionDeadline: 1003})),
+		},
+		"a cancel whose result is that its acquire is too old, and that is too old itself later": {
+			at(2, ask(1, 1, acquire("a"), token(10)), ask(1, 2, keepAlive(), ok()), ask(1, 3, cancel(1), no(tooOld))),
+			at(3, ask(1, 3, cancel(1), &dlmv1.Answer{Reason: tooOld, Index: 2, SessionDeadline: 1002})),
+			at(4, ask(1, 4, keepAlive(), ok())),
+			at(5, ask(1, 3, cancel(1), &dlmv1.Answer{Reason: tooOld, SessionDeadline: 1004})),
+		},
+		"what is awaited comes after a later one": {
+			at(2, ask(1, 3, awaiting(2, keepAlive()), ok())), at(3, ask(1, 2, acquire("a"), token(10))),
+			at(4, ask(1, 1, acquire("b"), &dlmv1.Answer{Reason: tooOld, SessionDeadline: 1003})),
 		},
 		"a session that expires and lets a waiter in": {
 			at(2, ask(1, 1, acquire("a"), token(10))), at(900, queue(2, 1, acquire("a"))),
@@ -311,6 +333,29 @@ func TestLogCheckerRejects(t *testing.T) {
 		{"an awaited answer that is forgotten", "G4", []entry{
 			at(2, ask(1, 1, acquire("a"), token(10))), at(3, ask(1, 1, acquire("a"), no(tooOld))),
 		}},
+		{"a cancel's own result, forgotten though it is awaited", "G4", []entry{
+			at(2, ask(1, 1, acquire("a"), token(10)), ask(1, 2, keepAlive(), ok()), ask(1, 3, cancel(1), no(tooOld))),
+			at(3, ask(1, 3, cancel(1), no(tooOld))),
+		}},
+		{"an acquire that is awaited no longer and is granted", "G4", []entry{
+			at(2, ask(1, 2, keepAlive(), ok())), at(3, ask(1, 1, acquire("a"), token(10))),
+		}},
+		{"an acquire that is awaited no longer and waits", "G4", []entry{
+			at(2, ask(1, 2, keepAlive(), ok()), ask(2, 1, acquire("a"), token(10))), at(3, queue(1, 1, acquire("a"))),
+		}},
+		{"a cancel that is awaited no longer and takes effect", "G4", []entry{
+			at(2, ask(1, 1, acquire("a"), token(10))), at(3, ask(1, 3, release("a", 10), ok())),
+			at(4, ask(1, 2, cancel(1), &dlmv1.Answer{Cancelled: cancelled})),
+		}},
+		{"a request that is awaited and refused as too old", "G6", []entry{
+			at(2, ask(1, 2, awaiting(1, keepAlive()), ok())), at(3, ask(1, 1, acquire("a"), no(tooOld))),
+		}},
+		{"a cancel that renews and is refused, though its acquire may still come", "G6", []entry{
+			at(2, ask(1, 2, awaiting(1, cancel(1)), no(tooOld))),
+		}},
+		{"a cancel that remembers an acquire that is awaited no longer", "G6", []entry{
+			at(2, ask(1, 2, keepAlive(), ok())), at(3, ask(1, 3, cancel(1), &dlmv1.Answer{Cancelled: cancelled})),
+		}},
 		{"a waiting acquire that is forgotten", "G8", []entry{
 			at(2, ask(1, 1, acquire("a"), token(10))), at(3, queue(2, 1, acquire("a"))), at(4, ask(2, 2, keepAlive(), ok())),
 			at(5, ask(2, 1, acquire("a"), no(tooOld))),
@@ -367,7 +412,7 @@ func TestLogCheckerRejects(t *testing.T) {
 			at(4, ask(2, 2, cancel(1), &dlmv1.Answer{Cancelled: cancelled})),
 		}},
 		{"an acquire that comes after its cancel and is granted", "G8", []entry{
-			at(2, ask(1, 2, cancel(1), &dlmv1.Answer{Cancelled: cancelled})), at(3, ask(1, 1, acquire("a"), token(10))),
+			at(2, ask(1, 2, awaiting(1, cancel(1)), &dlmv1.Answer{Cancelled: cancelled})), at(3, ask(1, 1, acquire("a"), token(10))),
 		}},
 		{"a wait that times out early", "G8", []entry{
 			at(2, ask(1, 1, acquire("a"), token(10))), at(3, queue(2, 1, with(acquire("a"), waiting))), at(102, told(2, 1, no(timeout))),

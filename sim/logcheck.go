@@ -229,9 +229,7 @@ func (l *logChecker) request(r *dlmv1.Request, a *dlmv1.Answer) {
 		return
 	}
 	slot := &logSlot{sequence: r.GetSequence(), digest: hashOp(r), answer: a}
-	s.add(slot)
-	s.highest = max(s.highest, r.GetSequence())
-	s.forget(r)
+	s.take(r, slot)
 	if !s.revoked {
 		s.deadline, s.lastSent = max(s.deadline, l.now+s.ttl), at
 	}
@@ -257,17 +255,19 @@ func (l *logChecker) fresh(s *logSession, r *dlmv1.Request, a *dlmv1.Answer) boo
 	_, cancels := r.GetOp().(*dlmv1.Request_Cancel)
 	old := a.GetReason() == dlmv1.Reason_REASON_TOO_OLD
 	switch {
-	case s.revoked && !closes && r.GetSequence() > s.highest:
+	case s.passedOver(r.GetSequence()):
+		l.w.checked("G4 passed over")
+		if !old {
+			l.w.fail("G4", "position %d: (%d, %d) is awaited no longer and is not refused as too old: %v", l.index, s.id, r.GetSequence(), a)
+		}
+		return false
+	case s.revoked && !closes:
 		if a == nil || a.GetReason() != dlmv1.Reason_REASON_SESSION_REVOKED {
 			l.w.fail("G8", "position %d: request (%d, %d) of a revoked session got through: %v", l.index, s.id, r.GetSequence(), a)
 		}
 		return false
 	case a == nil || !refusal(a):
 		return true
-	case old && cancels && a.GetSessionDeadline() == l.now+s.ttl:
-		return true // its result, as the renewal shows: the acquire is too old
-	case old && r.GetSequence() <= s.highest:
-		return false // never seen, and passed over by the watermark
 	case old && cancels:
 		return true // its result: the acquire is too old
 	case a.GetReason() == dlmv1.Reason_REASON_WINDOW_FULL:
@@ -313,7 +313,7 @@ func (l *logChecker) duplicate(r *dlmv1.Request, a *dlmv1.Answer, slot *logSlot)
 		if !slot.waits() {
 			l.w.fail("G4", "position %d: (%d, %d) has an answer and now waits", l.index, r.GetSession(), r.GetSequence())
 		}
-	case reason == dlmv1.Reason_REASON_TOO_OLD && slot.answer.GetReason() != dlmv1.Reason_REASON_TOO_OLD:
+	case reason == dlmv1.Reason_REASON_TOO_OLD && !proto.Equal(a, slot.answer): // not its own result: a cancel's may be that
 		if !slot.forgettable || slot.waits() {
 			l.w.fail("G4", "position %d: (%d, %d) is awaited and was forgotten", l.index, r.GetSession(), r.GetSequence())
 		}
@@ -400,7 +400,7 @@ func (l *logChecker) attach(r *dlmv1.Request, op *dlmv1.Attach, a *dlmv1.Answer,
 		s.takeovers = append(s.takeovers, takeover{a.GetInstance(), l.index, s.deadline})
 		s.instance = a.GetInstance()
 		s.deadline, s.lastSent = max(s.deadline, l.now+s.ttl), at
-		s.slots, s.kept = nil, 0
+		s.slots, s.kept, s.gaps = nil, 0, nil
 		l.endWaits(s)
 	}
 	var have, got [][2]uint64

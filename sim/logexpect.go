@@ -78,8 +78,11 @@ func (l *logChecker) expectAcquire(s *logSession, op *dlmv1.Acquire) dlmv1.Reaso
 
 func (l *logChecker) expectCancel(s *logSession, op *dlmv1.Cancel) dlmv1.Reason {
 	target := s.slot(op.GetSequence())
-	if target == nil || target.forgettable && !target.waits() {
-		return either // it may be forgotten, or never have come
+	switch {
+	case target == nil && s.passedOver(op.GetSequence()):
+		return dlmv1.Reason_REASON_TOO_OLD
+	case target != nil && target.forgettable && !target.waits():
+		return either // it is forgotten when the next request takes its place, if it waited when this was said
 	}
 	return dlmv1.Reason_REASON_OK
 }

@@ -17,6 +17,7 @@ type logSession struct {
 	why                         dlmv1.Reason // that it ended for
 	slots                       []*logSlot   // by sequence
 	kept                        int          // all slots before it are forgettable
+	gaps                        []uint64     // not seen yet, below highest, and still awaited; ascending
 	lastSent                    time.Duration
 	losses                      []logLoss // the last lossesKept
 	born, died                  uint64    // log positions; died 0 = lives
@@ -125,8 +126,26 @@ func (s *logSession) add(slot *logSlot) {
 	s.kept = min(s.kept, i)
 }
 
+// take gives a request its place: what it passes over stays open only if its client says that it still awaits it.
+func (s *logSession) take(r *dlmv1.Request, slot *logSlot) {
+	for n := s.highest + 1; n < slot.sequence; n++ {
+		s.gaps = append(s.gaps, n)
+	}
+	s.highest = max(s.highest, slot.sequence)
+	s.add(slot)
+	s.forget(r)
+}
+
+// passedOver says whether a sequence that the log has not seen can take effect no more: a later one has come, and the
+// client has said that it awaits this one no longer.
+func (s *logSession) passedOver(sequence uint64) bool {
+	_, open := slices.BinarySearch(s.gaps, sequence)
+	return sequence <= s.highest && !open
+}
+
 // forget marks what the client awaits no longer.
 func (s *logSession) forget(r *dlmv1.Request) {
+	s.gaps = slices.DeleteFunc(s.gaps, func(n uint64) bool { return n < r.GetWatermark() && !slices.Contains(r.GetAwaited(), n) })
 	whole := true
 	for i := s.kept; i < len(s.slots) && s.slots[i].sequence < r.GetWatermark(); i++ {
 		if !slices.Contains(r.GetAwaited(), s.slots[i].sequence) {
