@@ -68,11 +68,3 @@ func (c *Core) after(d uint64) uint64 {
 	}
 	return c.now + d
 }
-
-// deadlineAfter is after, where 0 stands for "no limit" on both sides.
-func (c *Core) deadlineAfter(d uint64) uint64 {
-	if d == 0 {
-		return 0
-	}
-	return c.after(d)
-}

@@ -146,11 +146,11 @@ func checkSlots(s *session) error {
 }
 
 func (c *Core) checkLockRecord(l *lock) error {
-	if l.holds.n == 0 && l.waiters.n == 0 && l.delayed == 0 {
+	if l.holds.n == 0 && l.waiters.n == 0 && l.delay == nil {
 		return broken("the lock %q is free and has a record", l.name)
 	}
-	if (l.delayed != 0) != (l.timer.place != 0) || (l.delayed != 0 && l.timer.at != l.delayed) {
-		return broken("the lock %q is delayed until %d, its deadline is set to %d", l.name, l.delayed, l.timer.at)
+	if d := l.delay; d != nil && !d.is(dueDelay, d.id, l) {
+		return broken("the lock %q has the deadline %v for its lock-delay", l.name, *d)
 	}
 	token := uint64(0)
 	for h := range l.holds.all() {
@@ -161,15 +161,28 @@ func (c *Core) checkLockRecord(l *lock) error {
 		if l.holds.n > 1 && h.mode != dlmv1.Mode_MODE_SHARED { // G1
 			return broken("the lock %q has %d holds, %d is exclusive", l.name, l.holds.n, h.token)
 		}
-		if (h.deadline != 0) != (h.timer.place != 0) || (h.deadline != 0 && h.timer.at != h.deadline) ||
-			(h.revoked && h.deadline == 0) {
-			return broken("hold %d ends at %d, its deadline is set to %d", h.token, h.deadline, h.timer.at)
-		}
-		if h.revoked && h.deadline > h.session.deadline {
-			return broken("the revoked hold %d blocks until %d, its session ends at %d", h.token, h.deadline, h.session.deadline)
+		if err := checkEnding(h); err != nil {
+			return err
 		}
 	}
 	return c.checkQueue(l)
+}
+
+func checkEnding(h *hold) error {
+	kind := dueHold
+	if h.revoked {
+		kind = dueBlock
+	}
+	if h.end == nil && h.revoked || h.end != nil && !h.end.timer.is(kind, h.token, h) {
+		return broken("hold %d, revoked %v, ends by %v", h.token, h.revoked, h.end)
+	}
+	if h.end != nil && h.end.why != "" && !h.revoked {
+		return broken("hold %d was not revoked, and yet for the reason %q", h.token, h.end.why)
+	}
+	if h.revoked && h.deadline() > h.session.deadline {
+		return broken("the revoked hold %d blocks until %d, its session ends at %d", h.token, h.deadline(), h.session.deadline)
+	}
+	return nil
 }
 
 func (c *Core) checkQueue(l *lock) error {
@@ -179,20 +192,25 @@ func (c *Core) checkQueue(l *lock) error {
 			return broken("the lock %q: waiter %d comes after %d, %d was given out last", l.name, w.id, id, c.lastWaiter)
 		}
 		id = w.id
-		if (w.deadline != 0) != (w.timer.place != 0) || (w.deadline != 0 && w.timer.at != w.deadline) {
-			return broken("waiter %d waits until %d, its deadline is set to %d", w.id, w.deadline, w.timer.at)
+		if w.timer != nil && !w.timer.is(dueWait, w.id, w) {
+			return broken("waiter %d has the deadline %v", w.id, *w.timer)
 		}
 	}
 	// At the end of time everything is due at once, and nothing is granted any more.
-	if w := l.waiters.head(); w != nil && l.delayed == 0 && l.compatible(w.mode) && c.now != math.MaxUint64 { // L3
+	if w := l.waiters.head(); w != nil && l.delay == nil && l.compatible(w.mode) && c.now != math.MaxUint64 { // L3
 		return broken("the lock %q: waiter %d could have been granted", l.name, w.id)
 	}
 	return nil
 }
 
+// is says whether the item is in the heap, of that kind and id, for that owner.
+func (d *deadline) is(kind deadlineKind, id uint64, of owner) bool {
+	return d.place != 0 && d.at != 0 && d.kind == kind && d.id == id && d.owner == of
+}
+
 func (c *Core) checkDeadlines() error {
 	for i, d := range c.deadlines.heap {
-		if d.place != i+1 || d.key > d.at {
+		if d.place != int32(i+1) || d.key > d.at {
 			return broken("deadline %d is at place %d, ordered by %d, due at %d", i, d.place, d.key, d.at)
 		}
 		if d.at <= c.now && c.now != math.MaxUint64 {

@@ -25,9 +25,17 @@ type deadline struct {
 	at    uint64 // when it is due
 	key   uint64 // by what the heap orders it; at most `at`
 	id    uint64
-	kind  deadlineKind
-	place int // 1 + position in the heap; 0 = not in it
 	owner owner
+	place int32 // 1 + position in the heap; 0 = not in it
+	kind  deadlineKind
+}
+
+// stamp is when it is due; 0 = there is none.
+func (d *deadline) stamp() uint64 {
+	if d == nil {
+		return 0
+	}
+	return d.at
 }
 
 // deadlines is a heap, ordered by (key, kind, id).
@@ -42,7 +50,7 @@ func (h *deadlines) set(d *deadline, at uint64) {
 	case d.place == 0:
 		d.key = at
 		h.heap = append(h.heap, d)
-		d.place = len(h.heap)
+		d.place = int32(len(h.heap))
 		h.up(d)
 	case at < d.key:
 		d.key = at
@@ -104,22 +112,22 @@ func (d *deadline) before(o *deadline) bool {
 }
 
 func (h *deadlines) up(d *deadline) {
-	i := d.place - 1
+	i := int(d.place) - 1
 	for i > 0 {
 		parent := (i - 1) / 2
 		if !d.before(h.heap[parent]) {
 			break
 		}
 		h.heap[i] = h.heap[parent]
-		h.heap[i].place = i + 1
+		h.heap[i].place = int32(i + 1)
 		i = parent
 	}
 	h.heap[i] = d
-	d.place = i + 1
+	d.place = int32(i + 1)
 }
 
 func (h *deadlines) down(d *deadline) {
-	i := d.place - 1
+	i := int(d.place) - 1
 	for {
 		child := 2*i + 1
 		if child >= len(h.heap) {
@@ -132,9 +140,9 @@ func (h *deadlines) down(d *deadline) {
 			break
 		}
 		h.heap[i] = h.heap[child]
-		h.heap[i].place = i + 1
+		h.heap[i].place = int32(i + 1)
 		i = child
 	}
 	h.heap[i] = d
-	d.place = i + 1
+	d.place = int32(i + 1)
 }

@@ -41,7 +41,7 @@ func (c *Core) event(e Event) { c.events = append(c.events, e) }
 func (c *Core) holdEvent(kind EventKind, h *hold, reason dlmv1.Reason, by uint64) {
 	c.event(Event{
 		Kind: kind, Reason: reason, Shared: h.mode == dlmv1.Mode_MODE_SHARED, Session: h.session.id,
-		Lock: h.lock.name, Token: h.token, Since: h.granted, By: by, Why: h.why,
+		Lock: h.lock.name, Token: h.token, Since: h.granted, By: by, Why: h.why(),
 	})
 }
 

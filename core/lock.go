@@ -1,85 +1,10 @@
 package core
 
 import (
-	"bytes"
 	"fmt"
 
 	dlmv1 "dlm/api/dlm/v1"
 )
-
-// lock is a name that is held, waited for, or in lock-delay. A free lock has no record.
-type lock struct {
-	name    string
-	holds   list[hold]   // in order of token. G1: one exclusive hold, or shared ones only
-	waiters list[waiter] // in order of id. L3: the first cannot be granted now
-	delayed uint64       // nobody is granted the lock before this stamp; 0 = no delay runs
-	timer   deadline     // of delayed
-	link    node[lock]
-}
-
-// hold is one session's hold of a lock.
-type hold struct {
-	lock     *lock
-	session  *session
-	mode     dlmv1.Mode
-	token    uint64
-	granted  uint64
-	limit    uint64 // that it was acquired with; 0 = none
-	delay    uint64 // lock-delay after an involuntary loss
-	value    []byte
-	deadline uint64 // end of the hold limit, or of the block once it is revoked; 0 = none
-	revoked  bool   // the token is invalid, the lock is blocked until deadline
-	why      string
-	timer    deadline
-
-	inLock, inSession node[hold]
-}
-
-// waiter is an acquire that waits. Its sequence has a slot of kind slotWaiting in its session's window.
-type waiter struct {
-	id       uint64
-	lock     *lock
-	session  *session
-	sequence uint64
-	mode     dlmv1.Mode
-	limit    uint64
-	delay    uint64
-	value    []byte
-	since    uint64
-	deadline uint64 // end of the wait timeout; 0 = none
-	timer    deadline
-
-	inLock, inSession node[waiter]
-}
-
-// lockTable holds the locks that are not free.
-type lockTable struct {
-	byName map[string]*lock
-	order  list[lock] // in the order they ceased to be free
-
-	spareLocks pool[lock]
-	spareHolds pool[hold]
-}
-
-func newLockTable() lockTable { return lockTable{byName: map[string]*lock{}} }
-
-func (t *lockTable) add(name string) *lock {
-	l := t.spareLocks.get()
-	l.name = name
-	l.timer = deadline{kind: dueDelay, owner: l}
-	t.byName[name] = l
-	t.order.push(&l.link, l)
-	return l
-}
-
-// sweep removes the record of a lock that has become free.
-func (t *lockTable) sweep(l *lock) {
-	if l.holds.n == 0 && l.waiters.n == 0 && l.delayed == 0 {
-		delete(t.byName, l.name)
-		t.order.remove(&l.link)
-		t.spareLocks.put(l)
-	}
-}
 
 // token is the current token: the exclusive or the first shared one; 0 if there is none.
 func (l *lock) token() uint64 {
@@ -180,12 +105,9 @@ func (c *Core) acquire(s *session, at *slot, seq uint64, op *dlmv1.Acquire) *dlm
 		}
 		l = c.locks.add(op.Lock)
 	}
-	w := waiter{
-		lock: l, session: s, sequence: seq, mode: op.Mode,
-		limit: op.HoldLimitNanos, delay: op.LockDelayNanos,
-	}
-	if l.waiters.n == 0 && l.delayed == 0 && l.compatible(op.Mode) {
-		w.value = bytes.Clone(op.Value)
+	w := waiter{lock: l, session: s, sequence: seq, mode: op.Mode}
+	if l.waiters.n == 0 && l.delay == nil && l.compatible(op.Mode) {
+		w.terms = c.locks.newTerms(op.HoldLimitNanos, op.LockDelayNanos, op.Value)
 		return c.grant(&w)
 	}
 	if op.WaitNanos != nil && *op.WaitNanos == 0 {
@@ -196,7 +118,7 @@ func (c *Core) acquire(s *session, at *slot, seq uint64, op *dlmv1.Acquire) *dlm
 	if n := uint64(l.waiters.n); n >= c.limits.WaitersPerLock {
 		return c.no(s, seq, limitReached(c.limits.WaitersPerLock, "%d wait for the lock, at most %d may", n))
 	}
-	w.value = bytes.Clone(op.Value)
+	w.terms = c.locks.newTerms(op.HoldLimitNanos, op.LockDelayNanos, op.Value)
 	c.enqueue(&w, at, op)
 	return nil
 }
@@ -207,16 +129,14 @@ func limitReached(limit uint64, format string, n uint64) refusal {
 
 // enqueue gives the acquire the last place in the queue.
 func (c *Core) enqueue(from *waiter, at *slot, op *dlmv1.Acquire) {
-	w := new(waiter)
+	w := c.locks.spareWaiters.get()
 	*w = *from
 	l := w.lock
 	c.lastWaiter++
 	w.id = c.lastWaiter
 	w.since = c.now
-	w.timer = deadline{kind: dueWait, id: w.id, owner: w}
 	if op.WaitNanos != nil {
-		w.deadline = c.after(*op.WaitNanos)
-		c.deadlines.set(&w.timer, w.deadline)
+		c.timeOut(w, c.after(*op.WaitNanos))
 	}
 	l.waiters.push(&w.inLock, w)
 	w.session.waits.push(&w.inSession, w)
@@ -247,12 +167,10 @@ func (c *Core) grant(w *waiter) *dlmv1.Answer {
 	c.lastToken++
 	h := c.locks.spareHolds.get()
 	*h = hold{
-		lock: w.lock, session: w.session, mode: w.mode, token: c.lastToken, granted: c.now,
-		limit: w.limit, delay: w.delay, value: w.value, deadline: c.deadlineAfter(w.limit),
+		lock: w.lock, session: w.session, mode: w.mode, token: c.lastToken, granted: c.now, terms: w.terms,
 	}
-	h.timer = deadline{kind: dueHold, id: h.token, owner: h}
-	if h.deadline != 0 {
-		c.deadlines.set(&h.timer, h.deadline)
+	if limit := h.terms.get().limit; limit != 0 {
+		c.endAt(h, dueHold, c.after(limit))
 	}
 	h.lock.holds.push(&h.inLock, h)
 	h.session.holds.push(&h.inSession, h)
@@ -261,7 +179,7 @@ func (c *Core) grant(w *waiter) *dlmv1.Answer {
 		Token: h.token, Queued: w.id != 0, Since: w.since,
 	})
 	a := c.reply(w.session, w.sequence, dlmv1.Reason_REASON_OK)
-	a.Token, a.HoldDeadline = h.token, h.deadline
+	a.Token, a.HoldDeadline = h.token, h.deadline()
 	return a
 }
 
@@ -273,12 +191,13 @@ func (c *Core) grant(w *waiter) *dlmv1.Answer {
 func (c *Core) serve(l *lock) {
 	for {
 		w := l.waiters.head()
-		if w == nil || l.delayed != 0 || !l.compatible(w.mode) || w.session.deadline <= c.now ||
-			(w.deadline != 0 && w.deadline <= c.now) {
+		if w == nil || l.delay != nil || !l.compatible(w.mode) || w.session.deadline <= c.now ||
+			(w.timer != nil && w.timer.at <= c.now) {
 			break
 		}
 		c.unlink(w)
 		c.settle(w, c.grant(w))
+		c.locks.spareWaiters.put(w)
 	}
 	c.locks.sweep(l)
 }
@@ -294,15 +213,22 @@ func (c *Core) settle(w *waiter, a *dlmv1.Answer) {
 func (c *Core) unlink(w *waiter) {
 	w.lock.waiters.remove(&w.inLock)
 	w.session.waits.remove(&w.inSession)
-	c.deadlines.remove(&w.timer)
+	if w.timer != nil {
+		c.deadlines.remove(w.timer)
+		c.locks.spareTimers.put(w.timer)
+		w.timer = nil
+	}
 	c.waiting--
 }
 
-// dequeue takes an acquire out of its queue ungranted, and says why; those behind it may move up.
+// dequeue takes an acquire out of its queue ungranted, and says why; those behind it may move up. Its record is gone then.
 func (c *Core) dequeue(w *waiter, reason dlmv1.Reason) {
 	c.waiterEvent(EventGaveUp, w, reason)
 	c.unlink(w)
-	c.serve(w.lock)
+	l := w.lock
+	c.locks.dropTerms(w.terms)
+	c.locks.spareWaiters.put(w)
+	c.serve(l)
 }
 
 // due answers an acquire whose wait timeout has passed.
@@ -351,27 +277,26 @@ func (c *Core) drop(h *hold, involuntary bool) {
 	if h.revoked {
 		c.holdEvent(EventUnblocked, h, dlmv1.Reason_REASON_OK, 0)
 	}
-	c.deadlines.remove(&h.timer)
+	c.endNever(h)
 	l.holds.remove(&h.inLock)
 	h.session.holds.remove(&h.inSession)
 	if h.revoked {
 		h.session.unconfirmed--
 	}
-	if involuntary && h.delay != 0 {
-		if until := c.after(h.delay); until > l.delayed {
-			l.delayed = until
-			c.deadlines.remove(&l.timer)
-			l.timer.id = h.token
-			c.deadlines.set(&l.timer, until)
+	if delay := h.terms.get().delay; involuntary && delay != 0 {
+		if until := c.after(delay); until > l.delayed() {
+			c.delay(l, h.token, until)
 		}
 	}
+	c.locks.dropTerms(h.terms)
 	c.locks.spareHolds.put(h)
 	c.serve(l)
 }
 
 // due ends a lock-delay.
 func (l *lock) due(c *Core) {
-	l.delayed = 0
+	c.locks.spareTimers.put(l.delay)
+	l.delay = nil
 	c.serve(l)
 }
 
@@ -396,7 +321,7 @@ func (c *Core) lost(h *hold, reason dlmv1.Reason, by uint64) *dlmv1.Loss {
 }
 
 func (h *hold) loss(reason dlmv1.Reason) *dlmv1.Loss {
-	return &dlmv1.Loss{Lock: h.lock.name, Token: h.token, Reason: reason, Why: h.why}
+	return &dlmv1.Loss{Lock: h.lock.name, Token: h.token, Reason: reason, Why: h.why()}
 }
 
 // stale says why (lock, token) is not a valid hold of the session.
@@ -428,7 +353,7 @@ func (c *Core) releaseOp(s *session, seq uint64, op *dlmv1.Release) *dlmv1.Answe
 		c.drop(h, false)
 		return c.reply(s, seq, dlmv1.Reason_REASON_OK)
 	}
-	f := refusal{reason: dlmv1.Reason_REASON_LOCK_REVOKED, detail: "the lock was revoked: " + h.why}
+	f := refusal{reason: dlmv1.Reason_REASON_LOCK_REVOKED, detail: "the lock was revoked: " + h.why()}
 	c.drop(h, true)
 	f.token = c.locks.byName[op.Lock].token()
 	return c.no(s, seq, f)
@@ -443,7 +368,7 @@ func (c *Core) current(s *session, name string, token uint64) (*hold, refusal) {
 		return nil, c.stale(s, name, token)
 	case h.revoked:
 		return nil, refusal{
-			reason: dlmv1.Reason_REASON_LOCK_REVOKED, token: l.token(), detail: "the lock was revoked: " + h.why,
+			reason: dlmv1.Reason_REASON_LOCK_REVOKED, token: l.token(), detail: "the lock was revoked: " + h.why(),
 		}
 	}
 	return h, refusal{}
@@ -456,15 +381,14 @@ func (c *Core) renewOp(s *session, seq uint64, op *dlmv1.Renew) *dlmv1.Answer {
 	}
 	limit := op.HoldLimitNanos
 	if limit == 0 {
-		limit = h.limit
+		limit = h.terms.get().limit
 	}
-	h.deadline = c.deadlineAfter(limit)
-	if h.deadline == 0 {
-		c.deadlines.remove(&h.timer)
+	if limit == 0 {
+		c.endNever(h)
 	} else {
-		c.deadlines.set(&h.timer, h.deadline)
+		c.endAt(h, dueHold, c.after(limit))
 	}
 	a := c.reply(s, seq, dlmv1.Reason_REASON_OK)
-	a.Token, a.HoldDeadline = h.token, h.deadline
+	a.Token, a.HoldDeadline = h.token, h.deadline()
 	return a
 }

@@ -62,18 +62,18 @@ func (c *Core) lockInfo(name string) (info *dlmv1.LockInfo, size int) {
 	if l == nil {
 		return info, size
 	}
-	info.DelayedUntil = l.delayed
+	info.DelayedUntil = l.delayed()
 	for h := range l.holds.all() {
 		info.Holders = append(info.Holders, &dlmv1.Holder{
-			Session: h.session.id, Label: h.session.label, Mode: h.mode, Token: h.token, Value: slices.Clone(h.value),
-			Granted: h.granted, HoldDeadline: h.deadline, SessionDeadline: h.session.deadline, Revoked: h.revoked,
+			Session: h.session.id, Label: h.session.label, Mode: h.mode, Token: h.token, Value: slices.Clone(h.terms.get().value),
+			Granted: h.granted, HoldDeadline: h.deadline(), SessionDeadline: h.session.deadline, Revoked: h.revoked,
 		})
-		size += len(h.session.label) + len(h.value) + 48
+		size += len(h.session.label) + len(h.terms.get().value) + 48
 	}
 	for w := range l.waiters.all() {
 		info.Waiters = append(info.Waiters, &dlmv1.Waiter{
 			Session: w.session.id, Label: w.session.label, Mode: w.mode, Sequence: w.sequence,
-			Since: w.since, WaitDeadline: w.deadline,
+			Since: w.since, WaitDeadline: w.timer.stamp(),
 		})
 		size += len(w.session.label) + 32
 	}

@@ -52,14 +52,14 @@ func (c *Core) revoke(h *hold, why string, by uint64) *dlmv1.Loss {
 		return h.loss(dlmv1.Reason_REASON_LOCK_REVOKED)
 	}
 	h.revoked = true
-	h.why = why
 	h.session.unconfirmed++
-	if h.deadline == 0 || h.session.deadline < h.deadline {
-		h.deadline = h.session.deadline
+	until := h.deadline()
+	if until == 0 || h.session.deadline < until {
+		until = h.session.deadline
 	}
-	c.deadlines.remove(&h.timer)
-	h.timer.kind = dueBlock
-	c.deadlines.set(&h.timer, h.deadline)
+	c.endNever(h)
+	c.endAt(h, dueBlock, until)
+	h.end.why = why
 	return c.lost(h, dlmv1.Reason_REASON_LOCK_REVOKED, by)
 }
 

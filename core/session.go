@@ -188,7 +188,7 @@ func (c *Core) attach(r *dlmv1.Request, op *dlmv1.Attach) *dlmv1.Answer {
 	a.Instance, a.TtlNanos, a.NextSequence = s.instance, s.ttl, s.window.highest+1
 	for h := range s.holds.all() {
 		if !h.revoked {
-			a.Holds = append(a.Holds, &dlmv1.Hold{Lock: h.lock.name, Mode: h.mode, Token: h.token, HoldDeadline: h.deadline})
+			a.Holds = append(a.Holds, &dlmv1.Hold{Lock: h.lock.name, Mode: h.mode, Token: h.token, HoldDeadline: h.deadline()})
 		}
 	}
 	a.Losses = s.unconfirmedLosses()

@@ -143,26 +143,30 @@ func (e *encoder) session(s *session) {
 
 func (e *encoder) lock(l *lock) {
 	e.text(l.name)
-	e.number(l.delayed)
-	if l.delayed != 0 {
-		e.number(l.timer.id)
+	if l.delay != nil {
+		e.numbers(l.delay.at, l.delay.id)
 	} else {
-		e.number(0)
+		e.numbers(0, 0)
 	}
 	e.count(l.holds.n)
 	for h := range l.holds.all() {
-		e.numbers(h.session.id, uint64(h.mode), h.token, h.granted, h.limit, h.delay)
-		e.bytes(h.value)
-		e.number(h.deadline)
+		e.numbers(h.session.id, uint64(h.mode), h.token, h.granted)
+		e.terms(h.terms.get())
+		e.number(h.deadline())
 		e.flag(h.revoked)
-		e.text(h.why)
+		e.text(h.why())
 	}
 	e.count(l.waiters.n)
 	for w := range l.waiters.all() {
-		e.numbers(w.id, w.session.id, w.sequence, uint64(w.mode), w.limit, w.delay)
-		e.bytes(w.value)
-		e.numbers(w.since, w.deadline)
+		e.numbers(w.id, w.session.id, w.sequence, uint64(w.mode))
+		e.terms(w.terms.get())
+		e.numbers(w.since, w.timer.stamp())
 	}
+}
+
+func (e *encoder) terms(t *terms) {
+	e.numbers(t.limit, t.delay)
+	e.bytes(t.value)
 }
 
 func (e *encoder) losses(losses []*dlmv1.Loss) {
@@ -349,9 +353,8 @@ func (d *decoder) lock(c *Core, holds []*hold, waiters []*waiter) ([]*hold, []*w
 		return nil, nil
 	}
 	l := c.locks.add(name)
-	l.delayed, l.timer.id = d.number(), d.number()
-	if l.delayed != 0 {
-		c.deadlines.set(&l.timer, l.delayed)
+	if until, token := d.number(), d.number(); until != 0 {
+		c.delay(l, token, until)
 	}
 	for n := d.count(); n > 0; n-- {
 		h := d.hold(c, l)
@@ -381,19 +384,25 @@ func (d *decoder) owner(c *Core) *session {
 
 func (d *decoder) hold(c *Core, l *lock) *hold {
 	h := &hold{
-		lock: l, session: d.owner(c), mode: d.mode(), token: d.number(), granted: d.number(),
-		limit: d.number(), delay: d.number(), value: d.bytes(), deadline: d.number(), revoked: d.flag(), why: d.text(),
+		lock: l, session: d.owner(c), mode: d.mode(), token: d.number(), granted: d.number(), terms: d.terms(c),
+	}
+	until := d.number()
+	h.revoked = d.flag()
+	why := d.text()
+	if d.err == nil && until == 0 && (h.revoked || why != "") {
+		d.fail("the hold %d was revoked and has no end", h.token)
 	}
 	if d.err != nil {
 		return nil
 	}
-	h.timer = deadline{kind: dueHold, id: h.token, owner: h}
+	kind := dueHold
 	if h.revoked {
-		h.timer.kind = dueBlock
+		kind = dueBlock
 		h.session.unconfirmed++
 	}
-	if h.deadline != 0 {
-		c.deadlines.set(&h.timer, h.deadline)
+	if until != 0 {
+		c.endAt(h, kind, until)
+		h.end.why = why
 	}
 	l.holds.push(&h.inLock, h)
 	return h
@@ -401,9 +410,10 @@ func (d *decoder) hold(c *Core, l *lock) *hold {
 
 func (d *decoder) waiter(c *Core, l *lock) *waiter {
 	w := &waiter{
-		lock: l, id: d.number(), session: d.owner(c), sequence: d.number(), mode: d.mode(),
-		limit: d.number(), delay: d.number(), value: d.bytes(), since: d.number(), deadline: d.number(),
+		lock: l, id: d.number(), session: d.owner(c), sequence: d.number(), mode: d.mode(), terms: d.terms(c),
+		since: d.number(),
 	}
+	until := d.number()
 	if d.err != nil {
 		return nil
 	}
@@ -415,12 +425,16 @@ func (d *decoder) waiter(c *Core, l *lock) *waiter {
 		return nil
 	}
 	slots[i].waiter = w
-	w.timer = deadline{kind: dueWait, id: w.id, owner: w}
-	if w.deadline != 0 {
-		c.deadlines.set(&w.timer, w.deadline)
+	if until != 0 {
+		c.timeOut(w, until)
 	}
 	l.waiters.push(&w.inLock, w)
 	return w
+}
+
+func (d *decoder) terms(c *Core) *terms {
+	limit, delay := d.number(), d.number()
+	return c.locks.newTerms(limit, delay, d.raw(d.count()))
 }
 
 func (d *decoder) losses() []*dlmv1.Loss {
