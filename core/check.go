@@ -110,6 +110,9 @@ func (c *Core) checkSession(s *session) error {
 	if unconfirmed != s.unconfirmed {
 		return broken("session %d: %d revoked holds are counted as %d", s.id, unconfirmed, s.unconfirmed)
 	}
+	if err := checkUnblocked(c, s); err != nil {
+		return err
+	}
 	return checkSlots(s)
 }
 

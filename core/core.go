@@ -152,6 +152,7 @@ func (c *Core) sequenced(r *dlmv1.Request) *dlmv1.Answer {
 	}
 
 	c.renew(s)
+	s.forgetUnblocked(c.now)
 	if bad.reason == dlmv1.Reason_REASON_OK {
 		bad = c.checkOp(r)
 	}

@@ -96,8 +96,9 @@ func (c *Core) acquire(s *session, at *slot, seq uint64, op *dlmv1.Acquire) *dlm
 			})
 		}
 	}
-	if n := uint64(s.holds.n + s.waits.n); n >= c.limits.HoldsPerSession {
-		return c.no(s, seq, limitReached(c.limits.HoldsPerSession, "the session holds or waits for %d locks, at most %d are allowed", n))
+	if n := uint64(s.holds.n + s.waits.n + len(s.unblocked)); n >= c.limits.HoldsPerSession {
+		return c.no(s, seq, limitReached(c.limits.HoldsPerSession,
+			"the session holds or waits for %d locks (revoked ones count until they are confirmed), at most %d are allowed", n))
 	}
 	if l == nil {
 		if n := uint64(len(c.locks.byName)); n >= c.limits.Locks {
@@ -330,6 +331,10 @@ func (c *Core) stale(s *session, name string, token uint64) refusal {
 		reason: dlmv1.Reason_REASON_STALE_TOKEN, token: c.locks.byName[name].token(),
 		detail: "the token is not the session's current hold of the lock",
 	}
+	if u := s.revokedAtOnce(name, token); u != nil {
+		f.reason, f.detail = dlmv1.Reason_REASON_LOCK_REVOKED, "the lock was revoked: "+u.why
+		return f
+	}
 	for _, l := range s.losses {
 		if l.Token != token || l.Lock != name {
 			continue
@@ -346,7 +351,9 @@ func (c *Core) stale(s *session, name string, token uint64) refusal {
 func (c *Core) releaseOp(s *session, seq uint64, op *dlmv1.Release) *dlmv1.Answer {
 	h := c.locks.byName[op.Lock].byToken(s, op.Token)
 	if h == nil {
-		return c.no(s, seq, c.stale(s, op.Lock, op.Token))
+		f := c.stale(s, op.Lock, op.Token)
+		s.confirm(op.Lock, op.Token)
+		return c.no(s, seq, f)
 	}
 	if !h.revoked {
 		c.holdEvent(EventReleased, h, dlmv1.Reason_REASON_OK, 0)

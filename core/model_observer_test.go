@@ -16,6 +16,7 @@ type observer struct {
 	granted          map[identity]uint64
 	promised         map[uint64]uint64 // session: latest deadline that it was told
 	limits           map[uint64]uint64 // token: hold deadline told last
+	promising        map[identity]bool // what told one
 	instances        map[uint64]uint64
 	held             map[uint64]held // by token
 	waiting          map[string][]identity
@@ -33,7 +34,7 @@ type held struct {
 func newObserver() *observer {
 	return &observer{
 		asked: map[identity][]*dlmv1.Request{}, results: map[identity]string{}, granted: map[identity]uint64{}, promised: map[uint64]uint64{},
-		limits: map[uint64]uint64{}, instances: map[uint64]uint64{}, held: map[uint64]held{},
+		limits: map[uint64]uint64{}, promising: map[identity]bool{}, instances: map[uint64]uint64{}, held: map[uint64]held{},
 		waiting: map[string][]identity{}, lengths: map[uint64]uint64{},
 	}
 }
@@ -80,8 +81,9 @@ func (o *observer) early(out core.Output) error {
 	}
 	for _, a := range out.Answers {
 		o.promised[a.GetSession()] = max(o.promised[a.GetSession()], a.GetSessionDeadline())
-		if o.fresh(a) && a.GetHoldDeadline() != 0 {
-			o.limits[a.GetToken()] = a.GetHoldDeadline()
+		id := identity{a.GetSession(), a.GetSequence()}
+		if o.fresh(a) && a.GetHoldDeadline() != 0 && !o.promising[id] { // a duplicate's copy promises nothing anew
+			o.limits[a.GetToken()], o.promising[id] = a.GetHoldDeadline(), true
 		}
 	}
 	return nil

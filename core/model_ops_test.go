@@ -178,13 +178,23 @@ func (m *model) attach(s *mSession, at *dlmv1.Attach, no func(dlmv1.Reason) *dlm
 	return a
 }
 
+// unconfirmed are the session's revoked holds that its client may still believe in.
 func (m *model) unconfirmed(s *mSession) (losses []*dlmv1.Loss) {
 	for _, h := range m.holds {
 		if h.session == s.id && h.revoked {
 			losses = append(losses, loss(h))
 		}
 	}
-	return losses
+	for _, h := range m.atOnce(s) {
+		losses = append(losses, loss(h))
+	}
+	return sortedBy(losses, (*dlmv1.Loss).GetToken)
+}
+
+// atOnce are those of them whose locks have moved on. The client believes in none longer than until its lease ended.
+func (m *model) atOnce(s *mSession) []*mHold {
+	s.atOnce = slices.DeleteFunc(s.atOnce, func(h *mHold) bool { return h.block <= m.now })
+	return s.atOnce
 }
 
 func loss(h *mHold) *dlmv1.Loss {
@@ -219,6 +229,9 @@ func (m *model) op(s *mSession, r *dlmv1.Request) *dlmv1.Answer {
 			a = no(dlmv1.Reason_REASON_LOCK_REVOKED)
 			a.Token = m.current(op.Release.GetLock())
 		}
+		s.atOnce = slices.DeleteFunc(s.atOnce, func(h *mHold) bool {
+			return h.token == op.Release.GetToken() && h.ask.GetLock() == op.Release.GetLock()
+		})
 		return a
 	case *dlmv1.Request_Renew:
 		return m.renew(s, op.Renew, no)
@@ -288,8 +301,9 @@ func (m *model) acquire(s *mSession, sequence uint64, ask *dlmv1.Acquire, no fun
 	return nil
 }
 
-// places counts what a session holds (revoked too, while they block) and waits for.
+// places counts what a session holds (revoked too, until they are confirmed) and waits for.
 func (m *model) places(s *mSession) (n uint64) {
+	n = uint64(len(m.atOnce(s)))
 	for _, h := range m.holds {
 		if h.session == s.id {
 			n++
@@ -365,6 +379,11 @@ func (m *model) hold(s *mSession, lock string, token uint64, no func(dlmv1.Reaso
 			reason = l.reason
 		}
 	}
+	for _, h := range m.atOnce(s) {
+		if h.ask.GetLock() == lock && h.token == token {
+			reason = dlmv1.Reason_REASON_LOCK_REVOKED
+		}
+	}
 	a := no(reason)
 	a.Token = m.current(lock)
 	return nil, a
@@ -419,6 +438,8 @@ func (m *model) takeAway(found []*mHold, now bool, why string) (losses []*dlmv1.
 	}
 	if now {
 		for _, h := range found {
+			s := m.session(h.session)
+			s.atOnce = append(s.atOnce, h)
 			m.drop(h, true)
 		}
 	}

@@ -36,8 +36,9 @@ type mSession struct {
 	opened        *dlmv1.Answer
 	ttl, deadline uint64
 	highest       uint64
-	slots         []mSlot // awaited sequences, ascending
-	lost          []mLoss // the last 16
+	slots         []mSlot  // awaited sequences, ascending
+	lost          []mLoss  // the last 16
+	atOnce        []*mHold // revoked at once and not confirmed, by token
 	revoked       bool
 	why           string
 }

@@ -10,6 +10,9 @@ import (
 //	held --revoke--> blocked --release of the token, close, or end of the lease as of the revoke--> (lock-delay) free
 //	  |                 |
 //	  +---revoke now----+------------------------------------------------------------------------> (lock-delay) free
+//
+// Until the holder has confirmed, or until that lease has ended, its keep-alives and attaches are answered with the hold,
+// also when the lock has moved on: whoever missed the notice learns it from the next renewal.
 
 func (c *Core) revokeOp(s *session, seq uint64, op *dlmv1.Revoke) *dlmv1.Answer {
 	l := c.locks.byName[op.Lock]
@@ -41,6 +44,7 @@ func (c *Core) revokeOp(s *session, seq uint64, op *dlmv1.Revoke) *dlmv1.Answer 
 func (c *Core) dropRevoked(l *lock, token uint64) {
 	for h := range l.holds.all() {
 		if h.revoked && (token == 0 || h.token == token) {
+			h.session.unblock(h, c.now)
 			c.drop(h, true)
 		}
 	}

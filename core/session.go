@@ -42,9 +42,10 @@ type session struct {
 	waits  list[waiter]  // in order of id
 	losses []*dlmv1.Loss // the last lossesKept, oldest first
 
-	unconfirmed int  // revoked holds in holds
-	revoked     bool // by RevokeSession: it cannot be renewed and does nothing any more but end
-	ended       bool // it is in no table any more
+	unconfirmed int         // revoked holds in holds
+	unblocked   []unblocked // by token; what is over may be among them
+	revoked     bool        // by RevokeSession: it cannot be renewed and does nothing any more but end
+	ended       bool        // it is in no table any more
 	why         string
 
 	link node[session]
@@ -183,6 +184,7 @@ func (c *Core) attach(r *dlmv1.Request, op *dlmv1.Attach) *dlmv1.Answer {
 		a.Key = append([]byte(nil), op.GetKey()...)
 		return a
 	}
+	s.forgetUnblocked(c.now)
 	a := c.reply(s, 0, dlmv1.Reason_REASON_OK)
 	a.Key = append([]byte(nil), op.Key...)
 	a.Instance, a.TtlNanos, a.NextSequence = s.instance, s.ttl, s.window.highest+1
@@ -208,20 +210,6 @@ func (c *Core) takeOver(s *session, k key) {
 		c.emit(a)
 	}
 	s.window.reset()
-}
-
-// unconfirmedLosses lists the session's revoked holds that still block their locks.
-func (s *session) unconfirmedLosses() []*dlmv1.Loss {
-	if s.unconfirmed == 0 {
-		return nil
-	}
-	losses := make([]*dlmv1.Loss, 0, s.unconfirmed)
-	for h := range s.holds.all() {
-		if h.revoked {
-			losses = append(losses, h.loss(dlmv1.Reason_REASON_LOCK_REVOKED))
-		}
-	}
-	return losses
 }
 
 func (s *session) remember(l *dlmv1.Loss) {

@@ -29,6 +29,7 @@ import (
 //	          list of ended: id reason, in the order they ended
 //	session   id instance ttl opened deadline text:label openKey(16) openDigest key(16) revoked:flag text:why
 //	          answer (of the Open)  list of loss (remembered)
+//	          list of revoked hold whose lock has moved on, by token: text:lock token text:why until
 //	          highest  list of slot: sequence kind(0 gap, 1 waiting, 2 answered) digest [answer if 2]
 //	lock      text:name delayed delayToken
 //	          list of hold, by token:    session mode token granted limit delay text:value deadline revoked:flag text:why
@@ -42,7 +43,7 @@ import (
 // What follows from the rest is left out: indexes, counters, the heap of deadlines.
 const (
 	snapshotMagic   = "dlmcore"
-	snapshotVersion = 1
+	snapshotVersion = 2
 	snapshotFrame   = len(snapshotMagic) + 1 + crc32.Size
 )
 
@@ -130,6 +131,13 @@ func (e *encoder) session(s *session) {
 	e.text(s.why)
 	e.answer(s.openAnswer)
 	e.losses(s.losses)
+	e.count(len(s.unblocked))
+	for _, u := range s.unblocked {
+		e.text(u.lock)
+		e.number(u.token)
+		e.text(u.why)
+		e.number(u.until)
+	}
 	e.number(s.window.highest)
 	e.count(len(s.window.slots()))
 	for i := range s.window.slots() {
@@ -323,6 +331,9 @@ func (d *decoder) session(c *Core) {
 		id: d.number(), instance: d.number(), ttl: d.number(), opened: d.number(), deadline: d.number(),
 		label: d.text(), openKey: d.key(), openDigest: d.number(), key: d.key(), revoked: d.flag(), why: d.text(),
 		openAnswer: d.answer(), losses: d.losses(),
+	}
+	for n := d.count(); n > 0 && d.err == nil; n-- {
+		s.unblocked = append(s.unblocked, unblocked{lock: d.text(), token: d.number(), why: d.text(), until: d.number()})
 	}
 	s.window.highest = d.number()
 	for n := d.count(); n > 0 && d.err == nil; n-- {

@@ -32,6 +32,9 @@ func busy(t testing.TB) *table {
 	}
 	x.do(b, exclusive("s"))
 	x.want(x.do(b, &dlmv1.Revoke{Lock: "s", Token: held.Token + 1, Why: "w"}), ok)
+	op = exclusive("taken")
+	x.want(x.do(b, op), ok)
+	x.want(x.do(a, &dlmv1.Revoke{Lock: "taken", Now: true, Why: "w"}), ok)
 	op = exclusive("delayed")
 	op.LockDelayNanos, op.HoldLimitNanos = 50*second, second
 	x.want(x.do(b, op), ok)

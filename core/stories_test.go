@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -48,6 +49,16 @@ func (w *teller) at(seconds uint64) core.Output {
 	w.t.Helper()
 	w.now = seconds
 	return w.send()
+}
+
+// restart goes on with what a snapshot brings back.
+func (w *teller) restart() {
+	w.t.Helper()
+	restored, err := core.Restore(w.core.Snapshot())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.core = restored
 }
 
 // client is one instance of one session.
@@ -425,6 +436,60 @@ func TestStoryRevokeNow(t *testing.T) {
 	w.ask(operator.revoke("a", true), ok)
 	w.granted(waits)
 	w.ask(holder.unlock("a", token), lockRevoked)
+	w.named(w.ask(holder.keepAlive(), ok))
+}
+
+// named wants an answer to list exactly these lost tokens.
+func (w *teller) named(a *dlmv1.Answer, tokens ...uint64) {
+	w.t.Helper()
+	var got []uint64
+	for _, l := range a.GetLosses() {
+		got = append(got, l.GetToken())
+		w.equal("the reason", uint64(l.GetReason()), uint64(lockRevoked))
+	}
+	if !slices.Equal(got, tokens) {
+		w.t.Fatalf("the answer names the lost tokens %v, want %v", got, tokens)
+	}
+}
+
+// What was revoked at once is named by every renewal until the holder has confirmed it, whatever became of the lock, also
+// after a restart and to another instance: the notice may have been lost.
+func TestStoryRevokeNowIsToldUntilConfirmed(t *testing.T) {
+	w := tell(t)
+	holder, operator, next := w.open(), w.open(), w.open()
+	first, second := w.take(holder.lock("a")), w.take(holder.lock("b"))
+	w.ask(operator.revoke("b", true), ok)
+	w.ask(operator.revoke("a", false), ok)
+	w.ask(operator.revoke("a", true), ok)
+	w.take(next.lock("a"))
+	w.named(w.ask(holder.keepAlive(), ok), first, second)
+	w.named(w.ask(next.keepAlive(), ok))
+	w.ask(holder.unlock("b", first), staleToken) // neither lock nor token alone
+	w.restart()
+	w.named(w.ask(holder.keepAlive(), ok), first, second)
+	w.ask(holder.unlock("a", first), lockRevoked)
+	w.named(w.ask(holder.keepAlive(), ok), second)
+	w.named(w.ask(holder.attach(2, 1), ok), second)
+	holder.instance = 2
+	w.now = 9
+	w.named(w.ask(holder.keepAlive(), ok), second)
+	w.at(10) // the lease as of the revoke ends: no library believes in it any more
+	w.named(w.ask(holder.keepAlive(), ok))
+	w.ask(holder.unlock("b", second), lockRevoked)
+}
+
+// What is not confirmed takes room among the session's locks, or else it could grow without bound (G10).
+func TestStoryRevokeNowIsBounded(t *testing.T) {
+	w := tell(t)
+	holder, operator := w.open(), w.open()
+	w.ask(operator.next(&dlmv1.Request{Op: &dlmv1.Request_SetLimits{SetLimits: &dlmv1.SetLimits{
+		Limits: &dlmv1.Limits{HoldsPerSession: 1},
+	}}}), ok)
+	token := w.take(holder.lock("a"))
+	w.ask(operator.revoke("a", true), ok)
+	w.ask(holder.lock("b"), dlmv1.Reason_REASON_LIMIT)
+	w.ask(holder.unlock("a", token), lockRevoked)
+	w.take(holder.lock("b"))
 }
 
 // A revoked session does nothing any more; its waits are answered; closing it confirms.

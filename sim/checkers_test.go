@@ -222,6 +222,13 @@ func TestLogCheckerAccepts(t *testing.T) {
 			at(6, told(2, 1, &dlmv1.Answer{Token: 11, SessionDeadline: 1003}), ask(1, 3, release("a", 10), no(revoked))),
 			at(7, ask(1, 4, keepAlive(), ok())),
 		},
+		"a revoke at once that is told until it is confirmed, and another until the lease as of then has ended": {
+			at(2, ask(1, 1, acquire("a"), token(10))), at(3, ask(3, 1, revoke("a", true), &dlmv1.Answer{Losses: lost(10)})),
+			at(4, ask(1, 2, keepAlive(), &dlmv1.Answer{Losses: lost(10)})),
+			at(6, ask(1, 3, release("a", 10), no(revoked))), at(7, ask(1, 4, keepAlive(), ok())),
+			at(8, ask(1, 5, acquire("a"), token(11))), at(9, ask(3, 2, revoke("a", true), &dlmv1.Answer{Losses: lost(11)})),
+			at(1007, ask(1, 6, keepAlive(), &dlmv1.Answer{Losses: lost(11)})), at(1008, ask(1, 7, keepAlive(), ok())),
+		},
 		"a cancel of one that waits, and one of an acquire that has not come": {
 			at(2, ask(1, 1, acquire("a"), token(10))), at(3, queue(2, 1, acquire("a"))),
 			at(4, told(2, 1, no(dlmv1.Reason_REASON_CANCELLED)), ask(2, 2, cancel(1), &dlmv1.Answer{Cancelled: dlmv1.Reason_REASON_CANCELLED})),
@@ -301,6 +308,10 @@ func TestLogCheckerRejects(t *testing.T) {
 		{"a renewal that hides a revoke", "G2", []entry{
 			at(2, ask(1, 1, acquire("a"), token(10))), at(3, ask(3, 1, revoke("a", false), &dlmv1.Answer{Losses: lost(10)})),
 			at(4, ask(1, 2, keepAlive(), ok())),
+		}},
+		{"a renewal that hides a revoke at once", "G2", []entry{
+			at(2, ask(1, 1, acquire("a"), token(10))), at(3, ask(3, 1, revoke("a", true), &dlmv1.Answer{Losses: lost(10)})),
+			at(4, ask(2, 1, acquire("a"), token(11))), at(5, ask(1, 2, keepAlive(), ok())),
 		}},
 		{"a token twice", "G3", []entry{
 			at(2, ask(1, 1, acquire("a"), token(10))), at(3, ask(2, 1, acquire("b"), token(10))),

@@ -9,6 +9,9 @@ type leaseChecker struct {
 	// held asks a library; excused says that an operator took the risk for this claim: a revoke at once, or a takeover from
 	// a process that still runs.
 	held, excused func(*claim) bool
+	// late says that the log gives the library no reason to believe in this hold any more: it was revoked at once, and the
+	// lease as of the revoke is over.
+	late func(*claim) bool
 }
 
 // claim is a hold that a library has told its application of.
@@ -54,6 +57,10 @@ func (l *leaseChecker) ask() {
 	for _, c := range l.claims {
 		if c.yes = l.held(c); c.yes {
 			said++
+			if l.late(c) {
+				l.w.fail("G2", "client %d says that it holds %q under token %d, which was revoked at once: it was never told, and its lease as of the revoke is over",
+					c.client, c.lock, c.token)
+			}
 		} else {
 			c.lapsed = true
 		}

@@ -9,6 +9,7 @@ func libraries(claims ...*claim) (*complaints, *leaseChecker, map[*claim]bool) {
 		w:       c,
 		held:    func(k *claim) bool { return yes[k] },
 		excused: func(k *claim) bool { return excused[k] },
+		late:    func(k *claim) bool { return false },
 	}
 	for _, k := range claims {
 		yes[k] = true
@@ -69,5 +70,24 @@ func TestLeaseCheckerExcuses(t *testing.T) {
 	}
 	if got := log.takenUntil(second); got != 0 {
 		t.Errorf("the present instance is excused until %d", got)
+	}
+}
+
+// What was revoked at once is excused until the lease as of the revoke ends, whether there is a next holder or not.
+func TestLeaseCheckerEndsTheExcuseOfRevokeNow(t *testing.T) {
+	c := &complaints{}
+	late := false
+	l := &leaseChecker{
+		w: c, held: func(*claim) bool { return true }, excused: func(*claim) bool { return true },
+		late: func(k *claim) bool { return late },
+	}
+	l.add(&claim{lock: "a", token: 1})
+	if len(c.got) > 0 {
+		t.Fatalf("complains %q of one holder", c.got)
+	}
+	late = true
+	l.check()
+	if !c.first("G2") {
+		t.Errorf("a library that was never told: complains %q, want G2", c.got)
 	}
 }

@@ -9,7 +9,7 @@ type leaseWatch struct {
 
 func newLeaseWatch(w *World) *leaseWatch {
 	l := &leaseWatch{world: w}
-	l.leaseChecker = leaseChecker{w: w, held: l.says, excused: l.excuse}
+	l.leaseChecker = leaseChecker{w: w, held: l.says, excused: l.excuse, late: l.untold}
 	return l
 }
 
@@ -35,11 +35,10 @@ func (l *leaseWatch) says(k *claim) bool {
 // (ackedAppends).
 func (l *leaseWatch) excuse(k *claim) bool {
 	log := l.world.logCheck
-	_, now := log.revokedNow[k.token]
 	switch {
 	case l.world.plan.Config.ClocksBeyondRho:
 		l.world.probes.overlap(beyondRho, k.token)
-	case now:
+	case log.revokedNow[k.token].until > log.now:
 		l.world.probes.overlap(revokeNowOverlap, k.token)
 	case log.takenUntil(k) > log.now:
 		l.world.probes.overlap(takeOverOverlap, k.token)
@@ -47,4 +46,12 @@ func (l *leaseWatch) excuse(k *claim) bool {
 		return false
 	}
 	return true
+}
+
+// untold says whether a claim has outlived what a revoke at once allows it: the holder may not have heard of it yet, but
+// nothing prolongs its lease any more without telling it, so it stops when that lease ends.
+func (l *leaseWatch) untold(k *claim) bool {
+	log := l.world.logCheck
+	u, now := log.revokedNow[k.token]
+	return now && log.now >= u.until && !l.world.plan.Config.ClocksBeyondRho && log.takenUntil(k) <= log.now
 }

@@ -41,8 +41,8 @@ type logChecker struct {
 	sessions    []*logSession
 	locks       []*logLock
 	files       []*logFile
-	revokedNow  map[uint64]uint64 // token -> its lease as of the revoke
-	expired     []uint64          // sessions, in order
+	revokedNow  map[uint64]unblocked // by token
+	expired     []uint64             // sessions, in order
 	opens       map[string]*dlmv1.Answer
 	openOps     map[string]uint64 // digest of the open
 	entries     map[uint64]uint64 // hash of each entry and its outputs
@@ -56,7 +56,7 @@ type logChecker struct {
 // really differ at most, in millionths, whatever the limits tell the cluster.
 func newLogChecker(w watcher, wire wire, limits *dlmv1.Limits, rates uint64) *logChecker {
 	return &logChecker{
-		w: w, wire: wire, rates: rates, limits: limits, revokedNow: map[uint64]uint64{},
+		w: w, wire: wire, rates: rates, limits: limits, revokedNow: map[uint64]unblocked{},
 		opens: map[string]*dlmv1.Answer{}, openOps: map[string]uint64{},
 		entries: map[uint64]uint64{}, answers: map[uint64][]*dlmv1.Answer{},
 	}

@@ -168,6 +168,7 @@ func (l *logChecker) effect(s *logSession, r *dlmv1.Request, a *dlmv1.Answer) {
 			if h := k.hold(op.GetToken()); h != nil && h.session == s.id && h.revoked {
 				k.drop(h, l.now, true)
 			}
+			s.unblocked = slices.DeleteFunc(s.unblocked, func(u unblocked) bool { return u.lock == op.GetLock() && u.token == op.GetToken() })
 		}
 		return
 	default:
@@ -334,6 +335,9 @@ func (l *logChecker) lossesTold(s *logSession, a *dlmv1.Answer) {
 				want = append(want, h.token)
 			}
 		}
+	}
+	for _, u := range l.unconfirmed(s) {
+		want = append(want, u.token)
 	}
 	for _, loss := range a.GetLosses() {
 		got = append(got, loss.GetToken())

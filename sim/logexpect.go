@@ -95,6 +95,9 @@ func (l *logChecker) expectHold(s *logSession, lock string, token uint64, exclus
 	h := l.lock(lock).hold(token)
 	switch {
 	case h == nil || h.session != s.id:
+		if l.atOnce(s, lock, token) {
+			return dlmv1.Reason_REASON_LOCK_REVOKED
+		}
 		for i := len(s.losses) - 1; i >= 0; i-- {
 			if x := s.losses[i]; x.lock == lock && x.token == token {
 				return x.reason
@@ -177,8 +180,9 @@ func (l *logChecker) bounded(what string, n, limit uint64) {
 	}
 }
 
-// placesOf counts the locks that the session holds or waits for.
+// placesOf counts the locks that the session holds (until it has confirmed that it does no longer) or waits for.
 func (l *logChecker) placesOf(s *logSession) (n uint64) {
+	n = uint64(len(l.unconfirmed(s)))
 	for _, k := range l.locks {
 		for _, h := range k.holds {
 			n += b2u(h.session == s.id)

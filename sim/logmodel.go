@@ -20,7 +20,8 @@ type logSession struct {
 	gaps                        []uint64     // not seen yet, below highest, and still awaited; ascending
 	lastSent                    time.Duration
 	losses                      []logLoss // the last lossesKept
-	born, died                  uint64    // log positions; died 0 = lives
+	unblocked                   []unblocked
+	born, died                  uint64 // log positions; died 0 = lives
 	// takeovers: when each instance but the first began.
 	takeovers []takeover
 }
@@ -46,6 +47,13 @@ type logLoss struct {
 	lock   string
 	token  uint64
 	reason dlmv1.Reason
+}
+
+// unblocked is a hold that was revoked at once and not confirmed. Its holder may say "held" until its lease as of the revoke
+// has ended, or until an answer that was made after the revoke prolongs that lease: such an answer names the hold.
+type unblocked struct {
+	lock               string
+	token, until, from uint64 // from: log position of the revoke
 }
 
 type logHold struct {
@@ -263,9 +271,23 @@ func (l *logChecker) revoke(k *logLock, h *logHold, atOnce bool) {
 		}
 	}
 	if atOnce {
-		l.revokedNow[h.token] = h.deadline
+		if s := l.session(h.session); s != nil {
+			u := unblocked{k.name, h.token, h.deadline, l.index}
+			s.unblocked = append(s.unblocked, u)
+			l.revokedNow[h.token] = u
+		}
 		k.drop(h, l.now, true)
 	}
+}
+
+// unconfirmed are the session's holds that were revoked at once and that its client may believe in.
+func (l *logChecker) unconfirmed(s *logSession) []unblocked {
+	s.unblocked = slices.DeleteFunc(s.unblocked, func(u unblocked) bool { return u.until <= l.now })
+	return s.unblocked
+}
+
+func (l *logChecker) atOnce(s *logSession, lock string, token uint64) bool {
+	return slices.ContainsFunc(l.unconfirmed(s), func(u unblocked) bool { return u.lock == lock && u.token == token })
 }
 
 // due lets everything happen that the stamp has reached.

@@ -41,7 +41,7 @@ command (TERM, 2s later KILL) and then confirms.
 --why is told to the holder.
 
 WARNING: --now does not wait for the confirmation. The next holder may get the lock while the former one still works under
-it. Use it when you know that the holder is dead, or when everything that it touches checks tokens.
+it: until it hears of the revoke, at the longest until its lease ends. Use it when you know that the holder is dead, or when everything that it touches checks tokens.
 
 ` + exitCodeHelp,
 		Example: `  dlm revoke nightly --why "the report is wrong, call Ann"
