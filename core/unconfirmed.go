@@ -35,7 +35,7 @@ func (s *session) forgetUnblocked(now uint64) {
 func (s *session) unblock(h *hold, now uint64) {
 	s.forgetUnblocked(now)
 	at, _ := s.findUnblocked(h.token)
-	s.unblocked = slices.Insert(s.unblocked, at, unblocked{lock: h.lock.name, token: h.token, why: h.why, until: h.deadline})
+	s.unblocked = slices.Insert(s.unblocked, at, unblocked{lock: h.lock.name, token: h.token, why: h.why(), until: h.deadline()})
 }
 
 func (s *session) findUnblocked(token uint64) (int, bool) {
