@@ -109,6 +109,7 @@ func TestLeaseEndsHereFirst(t *testing.T) {
 					t.Errorf("lost %v after the fault: the TTL is 3s", d)
 				}
 				wantIs(t, context.Cause(l.Context()), ErrLost, ErrExpired)
+				<-s.Context().Done() // right after its locks'
 				wantIs(t, context.Cause(s.Context()), ErrLost, ErrExpired)
 				wantIs(t, l.Unlock(t.Context()), ErrLost)
 				_, err := s.Lock(t.Context(), "b")

@@ -62,12 +62,12 @@ func (b *bystander) served(t *testing.T) {
 		defer b.mu.Unlock()
 		return b.pairs >= 3 || b.err != nil
 	}
-	for deadline := time.Now().Add(20 * time.Second); !enough() && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !enough() && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 	}
 	b.stop()
 	<-b.done
 	t.Logf("meanwhile somebody else locked and unlocked %d times, in at most %v", b.pairs, b.worst)
-	if b.err != nil || b.pairs < 3 || b.worst > 5*time.Second {
+	if b.err != nil || b.pairs < 3 || b.worst > 20*time.Second {
 		t.Errorf("somebody else was served %d times, in at most %v: %v", b.pairs, b.worst, b.err)
 	}
 }
@@ -139,7 +139,7 @@ func TestBadRequests(t *testing.T) {
 		if st.Code() != row.code || !strings.Contains(st.Message(), row.says) {
 			t.Errorf("%s: %v, want %v and %q", row.kind, st, row.code, row.says)
 		}
-		if took := time.Since(began); took > 5*time.Second {
+		if took := time.Since(began); took > 20*time.Second {
 			t.Errorf("%s: answered after %v", row.kind, took)
 		}
 	}
@@ -191,7 +191,7 @@ func TestBadBytes(t *testing.T) {
 			t.Logf("%s: cut off while sending: %v", name, err)
 		}
 		if name == "garbage" || name == "garbage after it" {
-			if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := io.Copy(io.Discard, conn); err != nil && strings.Contains(err.Error(), "timeout") {
@@ -263,7 +263,7 @@ func TestManyStreamsLeft(t *testing.T) {
 		_ = cc.Close()
 	}
 	// They are gone: there is room again.
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for s.share.streams.Load() > 0 {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d streams are still there", s.share.streams.Load())

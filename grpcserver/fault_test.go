@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -27,6 +28,13 @@ type faultyFile struct {
 }
 
 var errDisk = errors.New("the disk is on fire")
+
+// holdSyncs has every sync wait until the returned function is called.
+func (f *faultyFS) holdSyncs() (release func()) {
+	hold := make(chan struct{})
+	f.hold.Store(&hold)
+	return func() { f.hold.Store(nil); close(hold) }
+}
 
 func (f *faultyFS) wrap(file vfs.File, err error) (vfs.File, error) {
 	if err != nil {
@@ -75,56 +83,61 @@ func TestFailedSyncStopsTheServer(t *testing.T) {
 
 // A disk that does not come back delays a stop for StopTimeout and no longer.
 func TestStopDoesNotWaitForADeadDisk(t *testing.T) {
-	checkLeaks(t)
-	disk := &faultyFS{FS: osfs.New()}
-	s := start(t, Options{Dir: t.TempDir(), FS: disk, StopTimeout: 200 * time.Millisecond})
-	c, cc := s.connect()
-	defer cc.Close()
-	session := must(t, c, open("a", 0)).GetSession()
-	release := make(chan struct{})
-	disk.hold.Store(&release)
-	result := make(chan error, 1)
-	go func() {
-		_, err := c.Call(timeout(t), acquire(session, 1, "x", nil))
-		result <- err
-	}()
-	for s.calls.Load() == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	time.Sleep(20 * time.Millisecond) // the request reaches the disk
-	s.Stop()
-	if err := <-s.served; !errors.Is(err, ErrStopTimeout) {
-		t.Errorf("Serve: %v", err)
-	}
-	if err := <-result; status.Code(err) != codes.Unavailable {
-		t.Errorf("the call ended with %v", err)
-	}
-	close(release)
+	synctest.Test(t, func(t *testing.T) {
+		disk := &faultyFS{FS: osfs.New()}
+		s := startInMemory(t, Options{Dir: t.TempDir(), FS: disk, StopTimeout: 7 * time.Second})
+		c, cc := s.connect()
+		defer cc.Close()
+		session := must(t, c, open("a", 0)).GetSession()
+		release := disk.holdSyncs()
+		result := make(chan error, 1)
+		go func() {
+			_, err := c.Call(timeout(t), acquire(session, 1, "x", nil))
+			result <- err
+		}()
+		synctest.Wait() // the request has reached the disk
+		began := time.Now()
+		s.Stop()
+		if err := <-s.served; !errors.Is(err, ErrStopTimeout) {
+			t.Errorf("Serve: %v", err)
+		}
+		if took := time.Since(began); took != 7*time.Second {
+			t.Errorf("the stop took %v", took)
+		}
+		if err := <-result; status.Code(err) != codes.Unavailable {
+			t.Errorf("the call ended with %v", err)
+		}
+		release()
+	})
 }
 
 // A call whose caller goes away frees its place, and its request takes effect all the same.
 func TestCallerGoesAway(t *testing.T) {
-	checkLeaks(t)
-	disk := &faultyFS{FS: osfs.New()}
-	s := start(t, Options{Dir: t.TempDir(), FS: disk})
-	defer s.stop()
-	c, cc := s.connect()
-	defer cc.Close()
-	session := must(t, c, open("a", 0)).GetSession()
-	release := make(chan struct{})
-	disk.hold.Store(&release)
-	ctx, cancel := context.WithTimeout(timeout(t), 50*time.Millisecond)
-	defer cancel()
-	if _, err := c.Call(ctx, acquire(session, 1, "x", nil)); status.Code(err) != codes.DeadlineExceeded {
-		t.Errorf("the call ended with %v", err)
-	}
-	disk.hold.Store(nil)
-	close(release)
-	first := must(t, c, acquire(session, 1, "x", nil))
-	if again := must(t, c, acquire(session, 1, "x", nil)); again.GetToken() != first.GetToken() {
-		t.Errorf("answered %v and %v", first, again)
-	}
-	for s.calls.Load() != 0 {
-		time.Sleep(time.Millisecond)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		disk := &faultyFS{FS: osfs.New()}
+		s := startInMemory(t, Options{Dir: t.TempDir(), FS: disk})
+		c, cc := s.connect()
+		defer cc.Close()
+		session := must(t, c, open("a", 0)).GetSession()
+		release := disk.holdSyncs()
+		ctx, cancel := context.WithTimeout(timeout(t), time.Second) // the request reaches the disk within it: its time stands still until then
+		defer cancel()
+		if _, err := c.Call(ctx, acquire(session, 1, "x", nil)); status.Code(err) != codes.DeadlineExceeded {
+			t.Errorf("the call ended with %v", err)
+		}
+		synctest.Wait()
+		if n := s.calls.Load(); n != 0 {
+			t.Errorf("%d calls take up places", n)
+		}
+		release()
+		synctest.Wait()
+		read, err := c.Query(timeout(t), getLock("x"))
+		if err != nil || len(read.GetLock().GetHolders()) != 1 {
+			t.Fatalf("the request has not taken effect: %v %v", read, err)
+		}
+		if again := must(t, c, acquire(session, 1, "x", nil)); again.GetToken() != read.GetLock().GetHolders()[0].GetToken() {
+			t.Errorf("answered %v, the holder is %v", again, read)
+		}
+		s.stop()
+	})
 }

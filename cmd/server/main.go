@@ -39,7 +39,7 @@ var errUsage = errors.New("usage")
 // run is main with everything that it touches passed in.
 func run(ctx context.Context, args []string, env environment, stdout, stderr io.Writer) int {
 	cmd := newCommand(env)
-	cmd.SetArgs(args)
+	cmd.SetArgs(append([]string{}, args...)) // of nil it would make those of the process
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	err := cmd.ExecuteContext(ctx)

@@ -35,7 +35,7 @@ func (b *buffer) String() string {
 // waitFor returns when the text was written.
 func (b *buffer) waitFor(t *testing.T, text string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(b.String(), text); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(b.String(), text); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%q does not come in:\n%s", text, b.String())
 		}

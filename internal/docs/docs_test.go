@@ -4,6 +4,8 @@ package docs
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -74,15 +76,19 @@ func binaries(t *testing.T) (dir string) {
 	return dir
 }
 
-// freePort is one that nobody listens on right now.
+// freePort is one that nobody listens on right now. It is not one of those that the kernel gives to whoever asks for any:
+// between now and its use, which may be a build later, another process would get it.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 15_000+rand.IntN(15_000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port from 15000 to 29999 can be listened on")
+	return ""
 }
 
 // process is a server process of its own, as an operator starts it.
@@ -106,7 +112,7 @@ func startProcess(t *testing.T, bin, data, addr string) *process {
 			_ = p.cmd.Wait()
 		}
 	})
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		c, err := net.Dial("tcp", addr)
 		if err == nil {
 			_ = c.Close()
@@ -120,10 +126,13 @@ func startProcess(t *testing.T, bin, data, addr string) *process {
 	}
 }
 
-// shell runs a script that must succeed.
+// shell runs a script that must succeed, each part of each pipe of it.
 func shell(t *testing.T, dir, addr, script string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	if strings.Contains(script, "grep -q") {
+		t.Errorf("grep -q leaves as soon as it has found something: whoever writes to it then ends with SIGPIPE, or not\n%s", script)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	// From a file: as an argument it would stand in the list of processes, where pkill -f looks.
 	file := filepath.Join(t.TempDir(), "script")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -84,15 +85,17 @@ func missing(none ...bool) error {
 }
 
 const (
-	backoffAsked = 48 // requests that are watched, so that means say something: each pause is drawn at random
+	backoffAsked = 48 // requests that are watched, so that medians say something: each pause is drawn at random
 	backoffLost  = 6  // attempts of each that are lost
-	backoffTries = 3  // measurements: a machine that stalls spoils one
+	backoffTries = 5  // measurements: a machine that stalls spoils one
+	// backoffEvery is the time from one acquire to the next: a stall of the machine meets a few of them, each in another attempt.
+	backoffEvery = 30 * time.Millisecond
 )
 
 // backoff loses the first attempts of many acquires, while answers to other requests keep the connection alive.
 func (g lossGoal) backoff(ctx context.Context, s *rig.Scenario) error {
 	for range backoffTries {
-		means, lost, err := g.measureBackoff(ctx, g.name("backoff"))
+		pauses, lost, err := g.measureBackoff(ctx, g.name("backoff"))
 		if err != nil {
 			return err
 		}
@@ -100,9 +103,9 @@ func (g lossGoal) backoff(ctx context.Context, s *rig.Scenario) error {
 		if lost == 0 {
 			return nil // the scenario fails for that
 		}
-		s.See("mean time from one attempt to the next: %s", joinDurations(means))
-		if growing(means) {
-			s.See("it grows, and the last is %.1f times the first", float64(means[len(means)-1])/float64(means[0]))
+		s.See("median time from one attempt to the next: %s", joinDurations(pauses))
+		if growing(pauses) {
+			s.See("it grows, and the last is %.1f times the first", float64(pauses[len(pauses)-1])/float64(pauses[0]))
 			return nil
 		}
 		s.See("it does not grow: measuring once more, in case the machine stalled")
@@ -110,13 +113,13 @@ func (g lossGoal) backoff(ctx context.Context, s *rig.Scenario) error {
 	return errors.New("the pauses between retries do not grow")
 }
 
-func growing(means []time.Duration) bool {
-	for i := 1; i < len(means); i++ {
-		if means[i] <= means[i-1] {
+func growing(pauses []time.Duration) bool {
+	for i := 1; i < len(pauses); i++ {
+		if pauses[i] <= pauses[i-1] {
 			return false
 		}
 	}
-	return len(means) == backoffLost && means[len(means)-1] >= 3*means[0]
+	return len(pauses) == backoffLost && pauses[len(pauses)-1] >= 3*pauses[0]
 }
 
 func joinDurations(ds []time.Duration) string {
@@ -127,7 +130,7 @@ func joinDurations(ds []time.Duration) string {
 	return strings.Join(text, ", ")
 }
 
-func (g lossGoal) measureBackoff(ctx context.Context, prefix string) (means []time.Duration, lost int, err error) {
+func (g lossGoal) measureBackoff(ctx context.Context, prefix string) (pauses []time.Duration, lost int, err error) {
 	tap := rig.NewTap()
 	attempts := map[uint64]int{}
 	if !g.calm {
@@ -156,13 +159,14 @@ func (g lossGoal) measureBackoff(ctx context.Context, prefix string) (means []ti
 			_, err := session.Lock(ctx, fmt.Sprintf("%s-%d", prefix, i))
 			errs <- err
 		}()
+		sleep(ctx, backoffEvery)
 	}
 	for range backoffAsked {
 		if err := <-errs; err != nil {
 			return nil, 0, err
 		}
 	}
-	return meanGaps(tap.Records()), tap.Stats().LostRequests, session.Close(ctx)
+	return medianPauses(tap.Records()), tap.Stats().LostRequests, session.Close(ctx)
 }
 
 // keepTalking asks for something small all the time, until stop: a connection on which nothing comes is given up, and a new
@@ -179,26 +183,25 @@ func keepTalking(ctx context.Context, c *client.Client) (stop func()) {
 	return func() { cancel(); one.Wait() }
 }
 
-// meanGaps is the mean time between the n-th and the next attempt at acquires, over those on one connection.
-func meanGaps(records []rig.Record) []time.Duration {
-	var sum [backoffLost]time.Duration
-	var count [backoffLost]int
+// medianPauses is the median time between the n-th and the next attempt at acquires, over those on one connection.
+func medianPauses(records []rig.Record) []time.Duration {
+	var all [backoffLost][]time.Duration
 	for _, r := range records {
 		for i := 0; r.Request.GetAcquire() != nil && i+1 < len(r.Sendings) && i < backoffLost; i++ {
 			if a, b := r.Sendings[i], r.Sendings[i+1]; a.Stream == b.Stream {
-				sum[i] += b.At - a.At
-				count[i]++
+				all[i] = append(all[i], b.At-a.At)
 			}
 		}
 	}
-	var means []time.Duration
-	for i := range sum {
-		if count[i] < backoffAsked/2 {
+	var medians []time.Duration
+	for _, pauses := range all {
+		if len(pauses) < backoffAsked/2 {
 			break // the machine stalled, the connection was given up
 		}
-		means = append(means, sum[i]/time.Duration(count[i]))
+		slices.Sort(pauses)
+		medians = append(medians, pauses[len(pauses)/2])
 	}
-	return means
+	return medians
 }
 
 const cutsMade = 24

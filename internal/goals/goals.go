@@ -63,7 +63,7 @@ const (
 const patience = 5 * time.Second
 
 // timeout ends a program that hangs: far more than it takes, so that a loaded machine does not fail it.
-const timeout = 90 * time.Second
+const timeout = 3 * time.Minute
 
 // Main is the whole of a goal's program.
 func Main(g Goal) {

@@ -63,7 +63,7 @@ func serve(t *testing.T, bin string) (addr string) {
 			t.Error(err)
 		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	at, err := s.Ready(ctx)
 	if err != nil {

@@ -173,7 +173,7 @@ func main() {
 		t.Fatal(err)
 	}
 	ctx := context.Background()
-	w := &workshop{goTool: "go", root: root, dir: t.TempDir(), from: 1, to: 9, limit: 5 * time.Second}
+	w := &workshop{goTool: "go", root: root, dir: t.TempDir(), from: 1, to: 9, limit: 10 * time.Second}
 	if ok, err := hunt(ctx, &bytes.Buffer{}, w, all, 2, false); ok || err == nil || !strings.Contains(err.Error(), "TestNothing") {
 		t.Fatalf("a test that does not exist is no control: %v, %v", ok, err)
 	}

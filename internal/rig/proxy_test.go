@@ -86,6 +86,9 @@ func TestProxyHoldsBack(t *testing.T) {
 	if n, err := server.Read(b); err == nil {
 		t.Errorf("%q came through the silence", b[:n])
 	}
+	for p.Stats().Held[Up] == 0 { // the proxy may come to it late
+		time.Sleep(time.Millisecond)
+	}
 	p.Silence(false, false)
 	_ = server.SetReadDeadline(time.Now().Add(20 * time.Second))
 	if n, err := server.Read(b); err != nil || string(b[:n]) != "up" {

@@ -47,7 +47,7 @@ func misbehave() {
 func TestPoolOutlivesItsChildren(t *testing.T) {
 	failed := map[uint64]string{}
 	var total Totals
-	pool := Pool{Processes: 2, Env: []string{"DLM_SIM_TEST_CHILD=1"}, Hang: 2 * time.Second}
+	pool := Pool{Processes: 2, Env: []string{"DLM_SIM_TEST_CHILD=1"}, Hang: 5 * time.Second}
 	err := pool.Each(context.Background(), Range{1, 20}.Each(), func(r Result) {
 		total.Add(r)
 		if r.Failure != nil {

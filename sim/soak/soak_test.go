@@ -80,7 +80,8 @@ func TestSoakStoppedAndResumed(t *testing.T) {
 		if sitting > 60 {
 			t.Fatal("it does not get on")
 		}
-		ctx, stop := context.WithTimeout(context.Background(), 30*time.Millisecond)
+		// Longer each time, so that a machine that is slow to start processes gets on too.
+		ctx, stop := context.WithTimeout(context.Background(), time.Duration(30+2*sitting)*time.Millisecond)
 		var out bytes.Buffer
 		code := soak(ctx, o, &out)
 		stop()
@@ -191,7 +192,7 @@ func TestInterrupt(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		deadline := time.Now().Add(time.Minute)
+		deadline := time.Now().Add(2 * time.Minute)
 		for !saved(dir, sitting) && time.Now().Before(deadline) {
 			time.Sleep(20 * time.Millisecond)
 		}
