@@ -78,6 +78,15 @@ func (s *Session) ID() uint64 { return s.id }
 // TTL is how long the session outlives its last renewal.
 func (s *Session) TTL() time.Duration { return s.ttl }
 
+// LeaseEnd is the reading of the client's clock (CLOCK_BOOTTIME on Linux) until which the session surely lives if nothing
+// more is heard of the cluster; false if it does not live now. A hold of it may end before, by its hold limit.
+func (s *Session) LeaseEnd() (time.Duration, bool) {
+	var end time.Duration
+	lives := false
+	s.c.ask(func(l *loop, _ time.Duration) { end, lives = l.engine.SessionEnd(s.id) })
+	return end, lives
+}
+
 // Context is done when the session is closed or lost; its cause says why.
 func (s *Session) Context() context.Context { return s.ctx }
 

@@ -121,6 +121,15 @@ func (e *Engine) LeaseEnd(session uint64, lock string, token uint64) (time.Durat
 	return min(s.leaseEnd(), h.end(e)), true
 }
 
+// SessionEnd is the local time until which the session surely lives if nothing else happens; false = it does not.
+func (e *Engine) SessionEnd(session uint64) (time.Duration, bool) {
+	s := e.sessions[session]
+	if s == nil || s.err != nil {
+		return 0, false
+	}
+	return s.leaseEnd(), true
+}
+
 func (e *Engine) event(ev Event) { e.events = append(e.events, ev) }
 
 // tombstones remember why the last sessions ended, for calls that come too late.

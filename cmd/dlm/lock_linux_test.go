@@ -187,7 +187,8 @@ func (w *wire) pass(from, to net.Conn) {
 // The command and its children are gone before anybody else gets the lock, whatever happens to dlm.
 func TestCommandEndsBeforeTheNextHolder(t *testing.T) {
 	t.Parallel()
-	const ttl = 4 * time.Second
+	const ttl = 8 * time.Second
+	limited := []string{"--ttl", "1m", "--hold-limit", "4s"}
 	killGuardian := func(x *death) { _ = syscall.Kill(x.group(), syscall.SIGKILL) }
 	for _, c := range []struct {
 		name string
@@ -200,45 +201,77 @@ func TestCommandEndsBeforeTheNextHolder(t *testing.T) {
 		{"dlm stopped", nil, func(x *death) { x.signal(syscall.SIGSTOP) }, exitLost, "stopped?"},
 		{"network cut", nil, func(x *death) { x.wire.cut.Store(true) }, exitLost, "about to end"},
 		{"network cut, dlm stopped", nil, func(x *death) { x.wire.cut.Store(true); x.signal(syscall.SIGSTOP) }, exitLost, "stopped?"},
-		{"network cut, then killed", nil, func(x *death) { x.wire.cut.Store(true); time.Sleep(ttl / 2); x.signal(syscall.SIGKILL) }, -1, "dlm is gone"},
+		{"network cut, then killed", nil, func(x *death) { x.wire.cut.Store(true); time.Sleep(ttl / 4); x.signal(syscall.SIGKILL) }, -1, "dlm is gone"},
 		{"network cut, command stopped", nil, func(x *death) { x.wire.cut.Store(true); _ = syscall.Kill(-x.group(), syscall.SIGSTOP) }, exitLost, "about to end"},
 		{"network cut, guardian killed", nil, func(x *death) { x.wire.cut.Store(true); killGuardian(x) }, exitLost, "guardian process is gone"},
-		{"hold limit", []string{"--hold-limit", "2s"}, func(*death) {}, exitLost, "hold limit"},
-		{"hold limit, guardian killed", []string{"--hold-limit", "2s"}, killGuardian, exitLost, "guardian process is gone"},
+		{"hold limit", limited, func(*death) {}, exitLost, "hold limit"},
+		{"hold limit, guardian killed", limited, killGuardian, exitLost, "guardian process is gone"},
 		{"revoked", nil, func(x *death) { x.operator("a", "--why", "maintenance") }, exitLost, "an operator revoked it: maintenance"},
 		{"session revoked", nil, func(x *death) { x.operator("--session", "1", "--why", "maintenance") }, exitLost, "an operator revoked it: maintenance"},
 		{"revoked, dlm stopped", nil, func(x *death) { x.signal(syscall.SIGSTOP); x.operator("a") }, exitLost, "stopped?"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			worst := stalls(t)
-			addr, _ := startServer(t)
-			x := &death{stubborn: newStubborn(t), addr: addr, wire: newWire(t, addr)}
-			x.p = start(t, x.wire.addr, append(append([]string{"lock", "a", "--ttl", ttl.String()}, c.args...), x.command()...)...)
-			x.wait()
-			c.do(x)
-			next := filepath.Join(t.TempDir(), "next")
-			start(t, addr, "lock", "a", "--", "touch", next).end(0, "")
-			info, err := os.Stat(next)
-			if err != nil {
-				t.Fatal(err)
+			for left := deathTries - 1; ; left-- {
+				x := newDeath(t, append([]string{"lock", "a", "--ttl", ttl.String()}, c.args...)...)
+				c.do(x)
+				x.next()
+				if x.ended(c.code, c.says) {
+					return
+				}
+				if left == 0 {
+					x.p.end(c.code, c.says)
+					return
+				}
+				t.Logf("ended in another way, once more: this machine wakes a process up to %v late\n%s", x.worst(), x.p.text())
 			}
-			time.Sleep(200*time.Millisecond + 2*worst())
-			if beside := x.lastSign().Sub(info.ModTime()); beside >= worst() {
-				t.Errorf("the command ran %v beside the next holder (the machine wakes a process up to %v late)", beside, worst())
-			}
-			x.signal(syscall.SIGCONT)
-			x.p.end(c.code, c.says)
 		})
 	}
 }
 
+// deathTries is how often a command may end in another way than it should: a machine that stands still while dlm should end
+// it has the guardian do that, or the lease end before. Never may it end too late.
+const deathTries = 4
+
 // death is a command under a lock that something happens to.
 type death struct {
 	stubborn
-	addr string
-	wire *wire
-	p    *process
+	addr  string
+	wire  *wire
+	p     *process
+	worst func() time.Duration
+}
+
+// newDeath returns when the command runs.
+func newDeath(t *testing.T, args ...string) *death {
+	t.Helper()
+	addr, _ := startServer(t)
+	x := &death{stubborn: newStubborn(t), addr: addr, wire: newWire(t, addr), worst: stalls(t)}
+	x.p = start(t, x.wire.addr, append(args, x.command()...)...)
+	x.wait()
+	return x
+}
+
+// next has somebody else get the lock, beside whom nothing of the command may run.
+func (x *death) next() {
+	x.t.Helper()
+	next := filepath.Join(x.t.TempDir(), "next")
+	start(x.t, x.addr, "lock", "a", "--", "touch", next).end(0, "")
+	info, err := os.Stat(next)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	time.Sleep(200*time.Millisecond + 2*x.worst())
+	if beside := x.lastSign().Sub(info.ModTime()); beside >= x.worst() {
+		x.t.Errorf("the command ran %v beside the next holder (the machine wakes a process up to %v late)", beside, x.worst())
+	}
+}
+
+// ended waits for dlm, and says whether it ended as it should.
+func (x *death) ended(code int, says string) bool {
+	x.signal(syscall.SIGCONT)
+	_ = x.p.Wait()
+	return x.p.ProcessState.ExitCode() == code && strings.Contains(x.p.text(), says)
 }
 
 func (x *death) signal(sig syscall.Signal) { _ = x.p.Process.Signal(sig) }
@@ -251,17 +284,30 @@ func (x *death) operator(args ...string) {
 // Without a server the command runs on until the lease nears its end, and no longer.
 func TestServerGone(t *testing.T) {
 	t.Parallel()
-	worst := stalls(t)
-	addr, stop := startServer(t)
-	s := newStubborn(t)
-	p := start(t, addr, append([]string{"lock", "a", "--ttl", "4s"}, s.command()...)...)
-	s.wait()
-	began := time.Now()
-	stop()
-	gone := time.Now() // it may have renewed until here
-	p.end(exitLost, "about to end")
-	if last := s.lastSign(); last.Sub(gone) > 4*time.Second+worst() || last.Sub(began) < time.Second {
-		t.Errorf("the command ran for %v after the server went, with a TTL of 4s", last.Sub(gone))
+	const ttl = 8 * time.Second
+	for left := deathTries - 1; ; left-- {
+		worst := stalls(t)
+		addr, stop := startServer(t)
+		s := newStubborn(t)
+		p := start(t, addr, append([]string{"lock", "a", "--ttl", ttl.String()}, s.command()...)...)
+		s.wait()
+		began := time.Now()
+		stop()
+		gone := time.Now() // it may have renewed until here
+		_ = p.Wait()
+		last := s.lastSign()
+		if last.Sub(gone) > ttl+worst() {
+			t.Errorf("the command ran for %v after the server went, with a TTL of %v", last.Sub(gone), ttl)
+		}
+		// The last renewal was not older than a third of the TTL, and the command is told a quarter before the end.
+		if last.Sub(began) > ttl/3 && strings.Contains(p.text(), "about to end") {
+			p.end(exitLost, "about to end")
+			return
+		}
+		if left == 0 {
+			t.Fatalf("the command ran for %v after the server began to go, with a TTL of %v\n%s", last.Sub(began), ttl, p.text())
+		}
+		t.Logf("ended in another way, once more: this machine wakes a process up to %v late\n%s", worst(), p.text())
 	}
 }
 

@@ -75,8 +75,8 @@ func TestScripts(t *testing.T) {
 		{
 			"renewing keeps it", `
 			set -e
-			eval "$(dlm acquire a --ttl 5s --export)"
-			for i in 1 2 3 4 5 6 7 8 9 10 11; do sleep 0.5; dlm renew -o json >/dev/null; done
+			eval "$(dlm acquire a --ttl 8s --export)"
+			for i in 1 2 3 4 5 6 7 8 9; do sleep 1; dlm renew -o json >/dev/null; done
 			dlm check`,
 			0,
 			[]string{"yes: token"},
@@ -280,7 +280,7 @@ func TestLargeAppend(t *testing.T) {
 func TestWaitIsShown(t *testing.T) {
 	t.Parallel()
 	addr, _ := startServer(t)
-	start(t, addr, "acquire", "a", "--ttl", "1m", "--value", "the night shift").end(0, "")
+	start(t, addr, "acquire", "a", "--ttl", "2h", "--value", "the night shift").end(0, "")
 	first := start(t, addr, "lock", "a", "--", "true")
 	waitFor(t, "the first in the queue", func() bool {
 		p := start(t, addr, "locks")
@@ -291,8 +291,8 @@ func TestWaitIsShown(t *testing.T) {
 		t.Skip("skipped: no 'script' program here to make a terminal")
 	}
 	began := time.Now()
-	code, out := shell(t, addr, t.TempDir(), `script -qec 'dlm lock a --wait 4s -- true' typescript </dev/null; cat typescript`)
-	for _, want := range []string{"dlm: waiting ", ` for "a", 1 before us: held `, "(lease 5", "by " + label(os.Getpid()), "the wait timeout passed"} {
+	code, out := shell(t, addr, t.TempDir(), `script -qec 'dlm lock a --wait 8s -- true' typescript </dev/null; cat typescript`)
+	for _, want := range []string{"dlm: waiting ", ` for "a", 1 before us: held `, "(lease 1h5", "by " + label(os.Getpid()), "the wait timeout passed"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not shown after %v", want, time.Since(began))
 		}
@@ -310,7 +310,7 @@ func TestSilenceIsShown(t *testing.T) {
 	if _, err := os.Stat("/usr/bin/script"); err != nil {
 		t.Skip("skipped: no 'script' program here to make a terminal")
 	}
-	code, out := shell(t, "127.0.0.1:1", t.TempDir(), `script -qec 'dlm status --connect-timeout 1500ms' typescript </dev/null`)
+	code, out := shell(t, "127.0.0.1:1", t.TempDir(), `script -qec 'dlm status --connect-timeout 4s' typescript </dev/null`)
 	if !strings.Contains(out, "dlm: no answer from 127.0.0.1:1 for ") || !strings.Contains(out, "\r\x1b[Kdlm: no answer from 127.0.0.1:1: connection refused") {
 		t.Errorf("exit code %d: %q", code, out)
 	}

@@ -50,7 +50,6 @@ type job struct {
 	l     *client.Lock
 	span  time.Duration // a full lease: TTL or hold limit
 	hurry time.Duration // the latest time for KILL once the lock is lost; 0 = it is not
-	limit time.Duration // about when the hold limit passes; 0 = never
 	guard *guardian
 	tty   *terminal
 	child int
@@ -73,7 +72,6 @@ func supervise(signals <-chan os.Signal, l *client.Lock, holdLimit time.Duration
 	j := &job{signals: signals, l: l, span: l.Session().TTL(), end: end}
 	if holdLimit > 0 {
 		j.span = min(j.span, holdLimit)
-		j.limit = bootTime() + holdLimit
 	}
 	if j.guard, err = startGuardian(j.guardianDue()); err != nil {
 		return 0, nil, err
@@ -197,11 +195,7 @@ func (j *job) check() time.Duration {
 	}
 	due, now := j.due(), bootTime()
 	if now >= due.term {
-		why := errTooClose
-		if j.limit > 0 && j.limit-now < due.kill-due.term+j.span/10 {
-			why = errLimitClose
-		}
-		j.endCommand(why)
+		j.endCommand(j.whyClose())
 	}
 	if now >= due.kill && !j.killed {
 		j.killed = true
@@ -212,6 +206,14 @@ func (j *job) check() time.Duration {
 	}
 	// Renewals come every third of the TTL; the guardian should know of each early.
 	return max(min(due.term-now, j.span/20, time.Second), 5*time.Millisecond)
+}
+
+// whyClose is why the lease is about to end: either the session's does too, or it is the hold limit.
+func (j *job) whyClose() error {
+	if end, lives := j.l.Session().LeaseEnd(); lives && end > j.end {
+		return errLimitClose
+	}
+	return errTooClose
 }
 
 // guardianGone: without it the command would outlive a killed dlm under a lost lock.

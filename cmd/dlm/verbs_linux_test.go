@@ -112,10 +112,10 @@ func TestUsage(t *testing.T) {
 		{"status --connect-timeout -1s", 2, "must not be negative"},
 		{"status --server foo", 2, "it must be HOST:PORT"},
 		{"status --server foo:1,bar", 2, `"bar"`},
-		{"status --server 127.0.0.1:1 --connect-timeout 300ms", 72, "dlm: no answer from 127.0.0.1:1: connection refused\nIs the server running?"},
-		{"lock a --server 127.0.0.1:1 --connect-timeout 300ms -- true", 72, "127.0.0.1:1"},
-		{"acquire a --server 127.0.0.1:1 --connect-timeout 300ms", 72, "127.0.0.1:1"},
-		{"revoke a --server 127.0.0.1:1 --connect-timeout 300ms", 72, "127.0.0.1:1"},
+		{"status --server 127.0.0.1:1 --connect-timeout 2s", 72, "dlm: no answer from 127.0.0.1:1: connection refused\nIs the server running?"},
+		{"lock a --server 127.0.0.1:1 --connect-timeout 2s -- true", 72, "127.0.0.1:1"},
+		{"acquire a --server 127.0.0.1:1 --connect-timeout 2s", 72, "127.0.0.1:1"},
+		{"revoke a --server 127.0.0.1:1 --connect-timeout 2s", 72, "127.0.0.1:1"},
 	} {
 		p := start(t, "127.0.0.1:1", strings.Fields(c.args)...)
 		p.end(c.code, c.says)
