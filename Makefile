@@ -27,7 +27,7 @@ LEDGER     := sim/LEDGER.tsv
 COMMIT      = $(shell git rev-parse HEAD)$(shell git status --porcelain -- . ':!$(LEDGER)' | grep -q . && echo -dirty)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint docs proto protocheck sim soak simbench mutants mutantslice goals crashtest fuzz flips disktest bench figures clean
+.PHONY: help build run test lint docs proto protocheck sim soak simbench mutants mutantslice goals crashtest fuzz flips disktest bench benchcheck figures clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,9 @@ fuzz: ## run each fuzz target for a while: TIME=10m
 
 bench: build ## start a server and measure it with dlm bench: SECONDS=5 RUNS=3
 	@scripts/bench "$(SECONDS)" "$(RUNS)"
+
+benchcheck: ## compare what operations allocate with what is recorded; RECORD=1 records it
+	@set -o pipefail; $(GO) test ./internal/costs -count 1 -run '^TestCosts$$' -v $(if $(RECORD),-args -record) | grep -v '^=== '
 
 simbench: ## measure the simulator: events and simulated seconds a second on one core
 	@$(GO) run ./sim/simbench

@@ -132,6 +132,9 @@ var rules = []rule{
 		pkg: "dlm/internal/disktest", why: "this package is tests only, of the server as a process",
 	},
 	{
+		pkg: "dlm/internal/costs", why: "this package is tests only",
+	},
+	{
 		pkg: "dlm/internal/figures", why: "this package is benchmarks only",
 	},
 	{
