@@ -153,7 +153,8 @@
 // The first write to a file after Open replaces its sidecar by a fresh one:
 // temporary name, sync, rename, sync of the directory.
 //   - Before that is durable: nothing of the old pair was written over,
-//     except a spoilt sector with what a slot says it was.
+//     except a spoilt sector with what a slot says it was. Checksums that
+//     their block confirms stay: a slot may have copied damage.
 //
 // # What is taken for granted
 //

@@ -1,9 +1,11 @@
 package wal
 
 import (
+	"bytes"
 	"errors"
 	"hash/crc32"
 	"path"
+	"slices"
 
 	"dlm/wal/vfs"
 )
@@ -110,21 +112,56 @@ func (r *fileRecovery) repairTail() error {
 	return r.s.fileDamage(r.id, int64(start), "the tail's checksum is %08x and should be %08x", got, r.tailCRC)
 }
 
-// repairTable takes the last CRCs from a slot that has them. What is in
-// place can only be the same or spoilt.
+// repairTable takes CRCs of the sidecar's last sector from the slots that
+// have it, but for those that their block confirms. A slot was made of what
+// lay in place then, and that may have been damaged: it must not take the
+// place of what is right.
 func (r *fileRecovery) repairTable() error {
-	for i := range r.slots {
-		if !r.slots[i].coversTable(r.length) {
+	from := lastTableSector(r.length)
+	mended := slices.Clone(r.table)
+	for at := 0; at < len(mended); at += 4 {
+		crc := mended[at : at+4]
+		others := r.slotCRCs(at, crc)
+		if len(others) == 0 {
 			continue
 		}
-		good := r.slots[i].table[:len(r.table)]
-		if string(good) == string(r.table) {
-			return nil
+		sum, err := r.blockCRC((uint64(from) + uint64(at) - tableOffset) / 4)
+		if err != nil {
+			return err
 		}
-		_, err := r.side.WriteAt(good, lastTableSector(r.length))
-		return err
+		if le.Uint32(crc) == sum {
+			continue
+		}
+		le.PutUint32(crc, others[0])
+		if slices.Contains(others, sum) {
+			le.PutUint32(crc, sum)
+		}
 	}
-	return nil
+	if bytes.Equal(mended, r.table) {
+		return nil
+	}
+	_, err := r.side.WriteAt(mended, from)
+	return err
+}
+
+// slotCRCs are those that slots have for a place in the sidecar's last sector
+// and that differ from the one there.
+func (r *fileRecovery) slotCRCs(at int, there []byte) (others []uint32) {
+	for i := range r.slots {
+		if t := &r.slots[i]; t.coversTable(r.length) && !bytes.Equal(t.table[at:at+4], there) {
+			others = append(others, le.Uint32(t.table[at:]))
+		}
+	}
+	return others
+}
+
+func (r *fileRecovery) blockCRC(block uint64) (uint32, error) {
+	data := make([]byte, BlockSize)
+	at := int64(block * BlockSize)
+	if err := readAtMost(r.data, data, at); err != nil {
+		return 0, unreadable(fileName(r.s.dir, r.id), at, err)
+	}
+	return crc32.Update(blockSeed(r.id, block), castagnoli, data), nil
 }
 
 // adopt is asked before the first write to a file of an earlier run. What

@@ -219,8 +219,10 @@ func (v *fileSide) closeHandles() (err error) {
 	return err
 }
 
-// makeSlot reads what a slot for the file as it is now consists of. What was
-// written is verified: a slot must not spread damage.
+// makeSlot reads what a slot for the file as it is now consists of. The tail
+// is verified: a slot must not spread damage. The CRCs are taken as they are,
+// since recovery believes a slot's only where the block does not confirm the
+// one in place.
 func (s *Store) makeSlot(id uint64, o *openFile, st *fileState) (slot, error) {
 	t := slot{valid: true, length: st.length}
 	tail := make([]byte, st.length%BlockSize)
