@@ -13,6 +13,7 @@ type refusal struct {
 	limit    uint64
 	token    uint64
 	instance uint64
+	byLimits bool // by limits that may be changed: no verdict for good before the log
 }
 
 // reply begins the answer to (s, seq). The session's deadline is filled in as it is now.

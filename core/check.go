@@ -117,6 +117,9 @@ func (c *Core) checkSession(s *session) error {
 }
 
 func checkSlots(s *session) error {
+	if n := uint64(len(s.window.slots())); s.window.size < 1 || s.window.size > maxWindow || n > s.window.size { // G10
+		return broken("session %d has %d slots in a window of %d", s.id, n, s.window.size)
+	}
 	waiting, last := 0, uint64(0)
 	for i := range s.window.slots() {
 		at := &s.window.slots()[i]

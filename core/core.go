@@ -145,9 +145,9 @@ func (c *Core) sequenced(r *dlmv1.Request) *dlmv1.Answer {
 	if bad.reason != dlmv1.Reason_REASON_OK {
 		watermark, awaited = 0, nil // unusable: forget nothing
 	}
-	at, ok := s.window.admit(r.Sequence, watermark, awaited, c.limits.Window)
+	at, ok := s.window.admit(r.Sequence, watermark, awaited)
 	if !ok {
-		a := refused(r, windowFull(c.limits))
+		a := refused(r, windowFull(s))
 		return a // index 0: not the request's result, it may be sent again
 	}
 

@@ -157,8 +157,9 @@ func TestDuplicateGetsTheSameAnswer(t *testing.T) {
 
 func TestWindow(t *testing.T) {
 	x := newTable(t)
+	x.want(x.do(x.open(2), &dlmv1.SetLimits{Limits: &dlmv1.Limits{Window: 4}}), ok)
 	s := x.open(1)
-	x.want(x.do(s, &dlmv1.SetLimits{Limits: &dlmv1.Limits{Window: 4}}), ok)
+	x.want(x.do(s, &dlmv1.KeepAlive{}), ok)
 	at := func(seq, watermark uint64, awaited ...uint64) *dlmv1.Answer {
 		r := x.req(s, &dlmv1.KeepAlive{})
 		r.Sequence, r.Watermark, r.Awaited = seq, watermark, awaited
@@ -321,4 +322,29 @@ func TestUnknownFields(t *testing.T) {
 	}
 	x.want(x.one(r), dlmv1.Reason_REASON_UNSUPPORTED)
 	x.want(x.one(&dlmv1.Request{Session: s, Instance: 1, Sequence: 2}), dlmv1.Reason_REASON_INVALID)
+}
+
+// A window that is made smaller is so for sessions opened later: those who were there await what they were allowed to, and
+// renew (L4).
+func TestLoweredWindowKeepsKeepAlives(t *testing.T) {
+	x := newTable(t)
+	holder, waiter := x.open(1), x.open(2)
+	for i := range 20 {
+		name := string(rune('a' + i))
+		x.want(x.do(holder, exclusive(name)), ok)
+		r := x.req(waiter, exclusive(name))
+		r.Watermark = 1
+		x.entry(0, r)
+	}
+	x.want(x.do(holder, &dlmv1.SetLimits{Limits: &dlmv1.Limits{Window: 8}}), ok)
+	r := x.req(waiter, &dlmv1.KeepAlive{})
+	r.Watermark = 1
+	if a := x.c.Validate(r); a != nil {
+		t.Fatalf("the keep-alive is refused: %v", a)
+	}
+	x.want(x.one(r), ok)
+	late := x.open(3)
+	far := x.req(late, &dlmv1.KeepAlive{})
+	far.Sequence = 9
+	x.want(x.one(far), dlmv1.Reason_REASON_WINDOW_FULL)
 }

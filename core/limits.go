@@ -115,8 +115,12 @@ func nanosText(nanos uint64) string {
 	return time.Duration(nanos).String()
 }
 
-// setLimits replaces limits. What exceeds a lowered limit already stays; nothing new is let in until there is room.
+// setLimits replaces limits. What exceeds a lowered limit already stays; nothing new is let in until there is room. A lowered
+// window is for sessions opened from now on.
 func (c *Core) setLimits(s *session, seq uint64, op *dlmv1.SetLimits) *dlmv1.Answer {
 	c.limits = mergeLimits(c.limits, op.GetLimits())
+	for s := range c.sessions.order.all() {
+		s.window.size = max(s.window.size, c.limits.Window) // their clients may hear of the larger one
+	}
 	return c.reply(s, seq, dlmv1.Reason_REASON_OK)
 }

@@ -148,8 +148,13 @@ func (c *Core) enqueue(from *waiter, at *slot, op *dlmv1.Acquire) {
 	if l.waiters.n > 1 {
 		return
 	}
+	c.contended(l, 0)
+}
+
+// contended tells the holders with a token above `after` that somebody waits for their lock.
+func (c *Core) contended(l *lock, after uint64) {
 	for h := range l.holds.all() {
-		if !h.revoked {
+		if !h.revoked && h.token > after {
 			c.notify(&dlmv1.Notice{
 				Kind: dlmv1.Notice_KIND_CONTENDED, Session: h.session.id, Stamp: c.now, Lock: l.name, Token: h.token,
 			})
@@ -190,6 +195,7 @@ func (c *Core) grant(w *waiter) *dlmv1.Answer {
 // A waiter whose own end is due at this very stamp is granted nothing: it would lose the hold at once, and its
 // lock-delay would keep others out for nothing. It leaves the queue before the entry is done, which serves the next.
 func (c *Core) serve(l *lock) {
+	before := c.lastToken
 	for {
 		w := l.waiters.head()
 		if w == nil || l.delay != nil || !l.compatible(w.mode) || w.session.deadline <= c.now ||
@@ -199,6 +205,9 @@ func (c *Core) serve(l *lock) {
 		c.unlink(w)
 		c.settle(w, c.grant(w))
 		c.locks.spareWaiters.put(w)
+	}
+	if c.lastToken > before && l.waiters.n > 0 {
+		c.contended(l, before) // those who wait were there before these holders
 	}
 	c.locks.sweep(l)
 }

@@ -53,7 +53,7 @@ func (m *model) request(r *dlmv1.Request) *dlmv1.Answer {
 		return no(dlmv1.Reason_REASON_SESSION_REVOKED)
 	}
 	if !m.admit(s, r) {
-		return &dlmv1.Answer{Session: s.id, Sequence: r.GetSequence(), Reason: dlmv1.Reason_REASON_WINDOW_FULL, Limit: m.limits.GetWindow()}
+		return &dlmv1.Answer{Session: s.id, Sequence: r.GetSequence(), Reason: dlmv1.Reason_REASON_WINDOW_FULL, Limit: s.window}
 	}
 	if !s.revoked {
 		s.deadline = m.now + s.ttl
@@ -85,7 +85,7 @@ func (m *model) admit(s *mSession, r *dlmv1.Request) bool {
 		return o.sequence < watermark && !slices.Contains(r.GetAwaited(), o.sequence) &&
 			m.waitOf(s.id, o.sequence) == nil && o.sequence != n
 	})
-	if window := m.limits.GetWindow(); n > s.highest && (n > s.highest+window || uint64(len(slots)) > window) {
+	if n > s.highest && (n > s.highest+s.window || uint64(len(slots)) > s.window) {
 		return false
 	}
 	s.slots, s.highest = slots, max(s.highest, n)
@@ -142,10 +142,11 @@ func (m *model) open(o *dlmv1.Open) *dlmv1.Answer {
 		return a
 	}
 	m.lastSession++
-	s := &mSession{id: m.lastSession, instance: 1, key: string(o.GetKey()), open: o, ttl: ttl, deadline: m.now + ttl}
+	s := &mSession{id: m.lastSession, instance: 1, key: string(o.GetKey()), open: o, ttl: ttl, deadline: m.now + ttl, window: m.limits.GetWindow()}
 	m.sessions = append(m.sessions, s)
 	s.opened = m.answer(s.id, 0, dlmv1.Reason_REASON_OK)
 	s.opened.Instance, s.opened.TtlNanos, s.opened.NextSequence, s.opened.Key = 1, ttl, 1, o.GetKey()
+	s.opened.Limit = s.window
 	return s.opened
 }
 
@@ -168,7 +169,7 @@ func (m *model) attach(s *mSession, at *dlmv1.Attach, no func(dlmv1.Reason) *dlm
 		s.slots = nil
 	}
 	a := no(dlmv1.Reason_REASON_OK)
-	a.Instance, a.TtlNanos, a.NextSequence = s.instance, s.ttl, s.highest+1
+	a.Instance, a.TtlNanos, a.NextSequence, a.Limit = s.instance, s.ttl, s.highest+1, s.window
 	for _, h := range m.holds {
 		if h.session == s.id && !h.revoked {
 			a.Holds = append(a.Holds, &dlmv1.Hold{Lock: h.ask.GetLock(), Mode: h.ask.GetMode(), Token: h.token, HoldDeadline: h.deadline})

@@ -35,6 +35,7 @@ type mSession struct {
 	open          *dlmv1.Open
 	opened        *dlmv1.Answer
 	ttl, deadline uint64
+	window        uint64 // the limit when it was opened
 	highest       uint64
 	slots         []mSlot  // awaited sequences, ascending
 	lost          []mLoss  // the last 16
@@ -236,6 +237,14 @@ func (m *model) drop(h *mHold, involuntary bool) {
 
 // pump grants a lock to the head of its queue, as often as it can.
 func (m *model) pump(lock string) {
+	before := m.nextToken
+	defer func() {
+		for _, h := range m.holds {
+			if h.ask.GetLock() == lock && h.token >= before && len(m.queue(lock)) > 0 {
+				m.notice(&dlmv1.Notice{Kind: dlmv1.Notice_KIND_CONTENDED, Session: h.session, Lock: lock, Token: h.token})
+			}
+		}
+	}()
 	for {
 		queue := m.queue(lock)
 		if len(queue) == 0 || !m.free(queue[0].ask) {

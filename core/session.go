@@ -139,13 +139,14 @@ func (c *Core) open(r *dlmv1.Request, op *dlmv1.Open) *dlmv1.Answer {
 	if s.ttl == 0 {
 		s.ttl = c.limits.DefaultTtlNanos
 	}
+	s.window.size = c.limits.Window
 	s.timer = deadline{kind: dueSession, id: s.id, owner: s}
 	c.sessions.add(s)
 	c.event(Event{Kind: EventOpened, Session: s.id, Why: s.label})
 	c.renew(s)
 	a := c.reply(s, 0, dlmv1.Reason_REASON_OK)
 	a.Key = append([]byte(nil), op.Key...)
-	a.Instance, a.TtlNanos, a.NextSequence = s.instance, s.ttl, 1
+	a.Instance, a.TtlNanos, a.NextSequence, a.Limit = s.instance, s.ttl, 1, s.window.size
 	s.openAnswer = a
 	return a
 }
@@ -187,7 +188,7 @@ func (c *Core) attach(r *dlmv1.Request, op *dlmv1.Attach) *dlmv1.Answer {
 	s.forgetUnblocked(c.now)
 	a := c.reply(s, 0, dlmv1.Reason_REASON_OK)
 	a.Key = append([]byte(nil), op.Key...)
-	a.Instance, a.TtlNanos, a.NextSequence = s.instance, s.ttl, s.window.highest+1
+	a.Instance, a.TtlNanos, a.NextSequence, a.Limit = s.instance, s.ttl, s.window.highest+1, s.window.size
 	for h := range s.holds.all() {
 		if !h.revoked {
 			a.Holds = append(a.Holds, &dlmv1.Hold{Lock: h.lock.name, Mode: h.mode, Token: h.token, HoldDeadline: h.deadline()})

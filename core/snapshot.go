@@ -30,7 +30,7 @@ import (
 //	session   id instance ttl opened deadline text:label openKey(16) openDigest key(16) revoked:flag text:why
 //	          answer (of the Open)  list of loss (remembered)
 //	          list of revoked hold whose lock has moved on, by token: text:lock token text:why until
-//	          highest  list of slot: sequence kind(0 gap, 1 waiting, 2 answered) digest [answer if 2]
+//	          window  highest  list of slot: sequence kind(0 gap, 1 waiting, 2 answered) digest [answer if 2]
 //	lock      text:name delayed delayToken
 //	          list of hold, by token:    session mode token granted limit delay text:value deadline revoked:flag text:why
 //	          list of waiter, by place:  id session sequence mode limit delay text:value since deadline
@@ -43,7 +43,7 @@ import (
 // What follows from the rest is left out: indexes, counters, the heap of deadlines.
 const (
 	snapshotMagic   = "dlmcore"
-	snapshotVersion = 2
+	snapshotVersion = 3
 	snapshotFrame   = len(snapshotMagic) + 1 + crc32.Size
 )
 
@@ -138,7 +138,7 @@ func (e *encoder) session(s *session) {
 		e.text(u.why)
 		e.number(u.until)
 	}
-	e.number(s.window.highest)
+	e.numbers(s.window.size, s.window.highest)
 	e.count(len(s.window.slots()))
 	for i := range s.window.slots() {
 		at := &s.window.slots()[i]
@@ -335,7 +335,7 @@ func (d *decoder) session(c *Core) {
 	for n := d.count(); n > 0 && d.err == nil; n-- {
 		s.unblocked = append(s.unblocked, unblocked{lock: d.text(), token: d.number(), why: d.text(), until: d.number()})
 	}
-	s.window.highest = d.number()
+	s.window.size, s.window.highest = d.number(), d.number()
 	for n := d.count(); n > 0 && d.err == nil; n-- {
 		at := slot{sequence: d.number(), kind: slotKind(d.upTo(uint64(slotAnswered))), digest: d.number()}
 		if at.kind == slotAnswered {

@@ -59,11 +59,18 @@ func badRunes(kind, name string) string {
 // Validate says whether a request may be proposed. nil: it is well formed, and its sequence fits in the window. Otherwise
 // the answer (index 0) refuses it: REASON_INVALID, REASON_UNSUPPORTED or REASON_WINDOW_FULL. Apply checks the same again,
 // by the limits in force then.
+//
+// REASON_INVALID is final, so it is said here only of what no limits allow. What breaks a limit that may be raised is for
+// the log to refuse: otherwise an earlier copy of the request could come after the raise and take effect, though its
+// client was told that it cannot (G4). For an open that is harmless: it makes at most a session that lapses.
 func (c *Core) Validate(req *dlmv1.Request) *dlmv1.Answer {
 	f := c.checkOp(req)
 	_, isOpen := req.GetOp().(*dlmv1.Request_Open)
 	_, isAttach := req.GetOp().(*dlmv1.Request_Attach)
 	if !isOpen && !isAttach {
+		if f.byLimits {
+			f = refusal{}
+		}
 		if f.reason == dlmv1.Reason_REASON_OK && req.GetSequence() == 0 {
 			f = refusal{reason: dlmv1.Reason_REASON_INVALID, detail: "sequences start at 1"}
 		}
@@ -89,15 +96,15 @@ func (c *Core) Validate(req *dlmv1.Request) *dlmv1.Answer {
 
 func (c *Core) checkWindow(r *dlmv1.Request) refusal {
 	s := c.sessions.byID[r.Session]
-	if s == nil || s.instance != r.Instance || s.window.fits(r.Sequence, r.Watermark, r.Awaited, c.limits.Window) {
+	if s == nil || s.instance != r.Instance || s.window.fits(r.Sequence, r.Watermark, r.Awaited) {
 		return refusal{}
 	}
-	return windowFull(c.limits)
+	return windowFull(s)
 }
 
-func windowFull(l *dlmv1.Limits) refusal {
+func windowFull(s *session) refusal {
 	return refusal{
-		reason: dlmv1.Reason_REASON_WINDOW_FULL, limit: l.Window,
+		reason: dlmv1.Reason_REASON_WINDOW_FULL, limit: s.window.size,
 		detail: "the session awaits too many sequences, or this one is too far ahead of the highest seen",
 	}
 }
@@ -126,7 +133,7 @@ func invalid(format string, args ...any) refusal {
 
 func tooMuch(limit uint64, format string, args ...any) refusal {
 	f := invalid(format, args...)
-	f.limit = limit
+	f.limit, f.byLimits = limit, true
 	return f
 }
 
@@ -229,7 +236,7 @@ func (c *Core) checkName(kind, name string) refusal {
 	}
 	f := invalid("%s", bad)
 	if uint64(len(name)) > c.limits.NameBytes {
-		f.limit = c.limits.NameBytes
+		f.limit, f.byLimits = c.limits.NameBytes, true
 	}
 	return f
 }
@@ -315,7 +322,9 @@ func (c *Core) checkSetLimits(m *dlmv1.SetLimits) refusal {
 		return unsupported("the limits have a field that this version does not know")
 	}
 	if bad := badLimits(mergeLimits(c.limits, m.Limits)); bad != "" {
-		return invalid("%s", bad)
+		f := invalid("%s", bad)
+		f.byLimits = true // the others may have changed when it comes to the log
+		return f
 	}
 	return refusal{}
 }

@@ -5,15 +5,15 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	dlmv1 "dlm/api/dlm/v1"
 )
 
 // What is refused says in plain words and units what is wrong and what is allowed.
 func TestRefusalsSpeakPlainly(t *testing.T) {
-	c, err := New(Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	x := newTable(t)
+	s := x.open(1)
 	open := func(ttl time.Duration, label string) *dlmv1.Request {
 		return &dlmv1.Request{Op: &dlmv1.Request_Open{Open: &dlmv1.Open{Key: make([]byte, 16), TtlNanos: uint64(ttl), Label: label}}}
 	}
@@ -44,8 +44,35 @@ func TestRefusalsSpeakPlainly(t *testing.T) {
 		{limits(&dlmv1.Limits{DriftPpm: 1_000_000}), "drift-ppm is 1000000, allowed are 1 to 500000"},
 		{limits(nil), "no limits were given"},
 	} {
-		if a := c.Validate(row.r); a.GetDetail() != row.want || a.GetReason() == dlmv1.Reason_REASON_OK {
-			t.Errorf("%v: got %v %q, want %q", row.r, a.GetReason(), a.GetDetail(), row.want)
+		a := x.c.Validate(row.r)
+		if a == nil { // a limit that may be raised before an earlier copy comes: for the log to refuse
+			x.seq[s]++
+			row.r.Session, row.r.Instance, row.r.Sequence = s, 1, x.seq[s]
+			a = x.one(row.r)
 		}
+		if a.GetDetail() != row.want || a.GetReason() == dlmv1.Reason_REASON_OK {
+			t.Errorf("got %v %q, want %q", a.GetReason(), a.GetDetail(), row.want)
+		}
+	}
+}
+
+// REASON_INVALID is final. So what a raised limit would allow is refused in the log, where no copy comes to it later.
+func TestLimitsAreJudgedInTheLog(t *testing.T) {
+	x := newTable(t)
+	s := x.open(1)
+	x.want(x.do(s, &dlmv1.SetLimits{Limits: &dlmv1.Limits{ValueBytes: 1}}), ok)
+	op := exclusive("l")
+	op.Value = []byte("too long")
+	r := x.req(s, op)
+	if a := x.c.Validate(r); a != nil {
+		t.Fatalf("refused before the log: %v", a)
+	}
+	first := x.one(r)
+	x.want(first, dlmv1.Reason_REASON_INVALID)
+	raise := x.req(s, &dlmv1.SetLimits{Limits: &dlmv1.Limits{ValueBytes: 100}})
+	raise.Watermark = r.Sequence
+	x.want(x.one(raise), ok)
+	if again := x.one(r); !proto.Equal(again, first) {
+		t.Fatalf("a copy got %v, the first %v", again, first)
 	}
 }

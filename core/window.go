@@ -34,7 +34,11 @@ type slot struct {
 //
 // Slots are in order of their sequence, none is above highest. A sequence that is not above highest and has no slot was
 // forgotten: it can take no effect any more.
+//
+// A session keeps the size that the limit had when it was opened, or has had since: its client has sent what fits in it. If
+// it shrank under what the client awaits, the client's keep-alives would find no room (L4).
 type window struct {
+	size    uint64 // how many slots, and how far a sequence may run ahead
 	highest uint64
 	buf     []slot
 	head    int
@@ -64,13 +68,12 @@ func (w *window) find(sequence uint64) *slot {
 }
 
 // fits says whether a sequence can be admitted: it is in the window, and the window has room once everything has been
-// forgotten that the client no longer awaits. A sequence that fills a gap always fits; or else a window that was made
-// smaller could never drain.
-func (w *window) fits(sequence, watermark uint64, awaited []uint64, size uint64) bool {
+// forgotten that the client no longer awaits. A sequence that fills a gap has its slot already.
+func (w *window) fits(sequence, watermark uint64, awaited []uint64) bool {
 	if sequence <= w.highest {
 		return true
 	}
-	if sequence-w.highest > size {
+	if sequence-w.highest > w.size {
 		return false
 	}
 	kept, below := w.count(watermark, awaited)
@@ -83,7 +86,7 @@ func (w *window) fits(sequence, watermark uint64, awaited []uint64, size uint64)
 	if from := max(watermark, w.highest+1); from < sequence {
 		n += sequence - from
 	}
-	return n <= size
+	return n <= w.size
 }
 
 // count says how many slots lie below the watermark, and how many of those are kept.
@@ -109,8 +112,8 @@ func (s *slot) keep(awaited []uint64) bool {
 
 // admit makes room for a sequence that is a gap or above highest, forgets what the client no longer awaits, and returns
 // the sequence's slot, a gap still. It is valid until the next admit. False: it does not fit, and nothing has changed.
-func (w *window) admit(sequence, watermark uint64, awaited []uint64, size uint64) (*slot, bool) {
-	if !w.fits(sequence, watermark, awaited, size) {
+func (w *window) admit(sequence, watermark uint64, awaited []uint64) (*slot, bool) {
+	if !w.fits(sequence, watermark, awaited) {
 		return nil, false
 	}
 	if sequence > w.highest {

@@ -93,9 +93,9 @@ func (w *workload) drawOp(r Chooser) Op {
 	case k < 965:
 		op.Kind = OpTakeOver
 		op.Hold, op.Steps = r.Tail(0, w.holdMost), r.IntN(3)
-	case k < 980 && w.limits:
+	case k < 990 && w.limits:
 		l := drawLimits(r)
-		l.Window = netsim.Pick[uint64](r, 0, 0, 8, 24, 64)
+		l.Window = netsim.Pick[uint64](r, 0, 0, 4, 8, 24)
 		op.Kind, op.Limits = OpSetLimits, &l
 	default:
 		op.Kind = OpClose

@@ -32,8 +32,9 @@ func idOf(r *dlmv1.Request) requestID {
 
 // sending is the first time that a request went out.
 type sending struct {
-	at time.Duration
-	op uint64 // digest
+	at    time.Duration
+	op    uint64 // digest
+	lives bool   // it is a keep-alive
 }
 
 func newReplyChecker(w watcher) *replyChecker {
@@ -45,7 +46,7 @@ func (c *replyChecker) request(now time.Duration, r *dlmv1.Request) {
 	id := idOf(r)
 	before := c.out[id]
 	if before == nil {
-		c.out[id] = &sending{now, hashOp(r)}
+		c.out[id] = &sending{now, hashOp(r), r.GetKeepAlive() != nil}
 		return
 	}
 	if before.op != hashOp(r) {
@@ -98,12 +99,38 @@ func (c *replyChecker) refused(a *dlmv1.Answer) {
 	case dlmv1.Reason_REASON_INVALID, dlmv1.Reason_REASON_UNSUPPORTED, dlmv1.Reason_REASON_NOT_LEADER,
 		dlmv1.Reason_REASON_OVERLOADED, dlmv1.Reason_REASON_UNAVAILABLE, dlmv1.Reason_REASON_WINDOW_FULL,
 		dlmv1.Reason_REASON_SEQUENCE_REUSED, dlmv1.Reason_REASON_DISK_FULL:
+		if a.GetReason() == dlmv1.Reason_REASON_INVALID && a.GetLimit() != 0 && a.GetSequence() != 0 {
+			c.w.fail("G4", "(%d, %d) is refused for good by a limit that may be raised, and not in the log: a copy of it could take effect later: %v",
+				a.GetSession(), a.GetSequence(), a)
+		}
+		// The library keeps room for keep-alives in the window that its session was opened with.
+		if a.GetReason() == dlmv1.Reason_REASON_WINDOW_FULL && c.keepAlive(a) {
+			c.w.fail("L4", "the keep-alive (%d, %d) is refused, for want of room in the window: a client that renews would lose its session: %v",
+				a.GetSession(), a.GetSequence(), a)
+		}
 		if a.GetDetail() == "" {
 			c.w.fail("G10", "(%d, %d) is refused with %v and without a word", a.GetSession(), a.GetSequence(), a.GetReason())
 		}
 	default:
 		c.w.fail("G4", "(%d, %d) is answered before the log with what only the log may say: %v", a.GetSession(), a.GetSequence(), a)
 	}
+}
+
+// keepAlive says whether a sequence of a session was used for a keep-alive and nothing else.
+func (c *replyChecker) keepAlive(a *dlmv1.Answer) bool {
+	s, only := c.log.session(a.GetSession()), false
+	if s == nil {
+		return false
+	}
+	for instance := s.instance; instance > 0; instance-- {
+		if x := c.out[requestID{session: s.id, instance: instance, sequence: a.GetSequence()}]; x != nil {
+			if !x.lives {
+				return false
+			}
+			only = true
+		}
+	}
+	return only
 }
 
 // ended: a call ends with an answer. It took effect after everything that had been answered when the call was made.

@@ -18,7 +18,7 @@ func TestTwinCheckerComparesStates(t *testing.T) {
 	}
 	other := core.Config{Limits: core.DefaultLimits()}
 	other.Limits.MinTtlNanos = 1
-	other.Limits.Window++
+	other.Limits.Files++
 	if checker.twin, err = core.New(other); err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,9 @@ const (
 // defaultWindow counts for a server that does not announce one.
 const defaultWindow = 64
 
+// maxWindow is as large as the protocol lets a window be.
+const maxWindow = 1 << 16
+
 // link is the one connection. Nothing is sent before the hello: session ids mean something else in another cluster, such
 // as a restored one.
 type link struct {
@@ -126,7 +129,7 @@ func (e *Engine) hello(now time.Duration, h *dlmv1.Hello) {
 	e.timers.disarm(&e.link.timer)
 	e.window = defaultWindow
 	if h.GetWindow() > 0 {
-		e.window = int(min(h.GetWindow(), 1<<16))
+		e.window = int(min(h.GetWindow(), maxWindow))
 	}
 	if !bytes.Equal(e.cluster, h.GetClusterId()) {
 		e.changeCluster(h)
@@ -136,7 +139,7 @@ func (e *Engine) hello(now time.Duration, h *dlmv1.Hello) {
 	for _, id := range sortedKeys(e.sessions) {
 		if s := e.sessions[id]; s.err == nil {
 			s.reattach()
-			s.pump() // the window may have grown
+			s.pump()
 		}
 	}
 }

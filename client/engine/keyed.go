@@ -162,7 +162,9 @@ func (s *session) onReattach(now time.Duration, r *request, a *dlmv1.Answer) {
 	switch {
 	case a.GetReason() == dlmv1.Reason_REASON_OK:
 		s.e.dropRequest(r)
+		s.sized(a)
 		s.renewedBy(s.keySent, a)
+		s.pump() // the window may have grown
 	case endsSession(a) && a.GetInstance() != s.instance:
 		s.e.dropRequest(r)
 		s.loseBy(now, a)

@@ -67,11 +67,6 @@ func (e *Engine) sight(m mark) {
 }
 
 func (e *Engine) onAnswer(now time.Duration, a *dlmv1.Answer) {
-	if a.GetReason() == dlmv1.Reason_REASON_WINDOW_FULL && a.GetLimit() > 0 {
-		// An operator has made it smaller since the hello. Only who knows its size says precisely enough what is awaited; or
-		// else nothing more would ever fit, keep-alives neither.
-		e.window = min(e.window, int(a.GetLimit()))
-	}
 	if !isRefusal(a) {
 		e.link.backoff.reset()
 	}
@@ -90,6 +85,10 @@ func (s *session) onAnswer(now time.Duration, a *dlmv1.Answer) {
 	r := s.find(a.GetSequence())
 	if r != nil && !r.sent {
 		return // it can only be an answer to another instance's request
+	}
+	if a.GetReason() == dlmv1.Reason_REASON_WINDOW_FULL && a.GetLimit() > 0 {
+		// Only who knows its size says precisely enough what is awaited; or else nothing more would ever fit.
+		s.window = min(s.window, int(min(a.GetLimit(), maxWindow)))
 	}
 	if isRefusal(a) {
 		if r != nil {

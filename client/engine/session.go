@@ -20,6 +20,7 @@ type session struct {
 	// next is the next sequence; acked is the highest one that the server is known to have seen. open are the awaited
 	// requests, in order of sequence. Each is admitted only if both its number and its distance from acked fit.
 	next, acked uint64
+	window      int // how many the server lets it await
 	open        []*request
 	waiting     [classes][]*request
 
@@ -57,6 +58,7 @@ func (e *Engine) newSession(r *request, a *dlmv1.Answer) *session {
 		locks: map[string]*lock{}, holds: map[uint64]*hold{}, releases: map[uint64]*request{},
 		unconfirmed: map[uint64]bool{},
 	}
+	s.sized(a)
 	if old := e.sessions[s.id]; old != nil {
 		old.lose(e.now, lossError(ErrFenced, "by this engine itself"), false)
 		delete(e.sessions, s.id)
@@ -101,19 +103,27 @@ func (s *session) expire(e *Engine, now time.Duration, t *timer) {
 
 // limit is how many requests may be awaited before another of this class: keep-alives may always go, and what gives
 // something back never waits for what asks for something.
-func (e *Engine) limit(c class) int {
-	reserve := max(1, min(16, e.window/8))
+func (s *session) limit(c class) int {
+	reserve := max(1, min(16, s.window/8))
 	switch c {
 	case classUrgent:
-		return e.window
+		return s.window
 	case classGiveBack:
-		return max(1, e.window-reserve)
+		return max(1, s.window-reserve)
 	}
-	return max(1, e.window-2*reserve)
+	return max(1, s.window-2*reserve)
+}
+
+// sized takes the window from the answer of an open or an attach; a server that does not name it has that of its hello.
+func (s *session) sized(a *dlmv1.Answer) {
+	s.window = s.e.window
+	if a.GetLimit() > 0 {
+		s.window = int(min(a.GetLimit(), maxWindow))
+	}
 }
 
 func (s *session) room(c class) bool {
-	limit := s.e.limit(c)
+	limit := s.limit(c)
 	return len(s.open) < limit && s.next <= s.acked+uint64(limit)
 }
 
@@ -157,7 +167,7 @@ func (s *session) pump() {
 // probe asks the server how far it has come, when sequences that were given up stand in the way: nothing else would ever
 // be answered then.
 func (s *session) probe() {
-	if s.err == nil && s.keepAlive == nil && s.next > s.acked+uint64(s.e.limit(classOrdinary)) {
+	if s.err == nil && s.keepAlive == nil && s.next > s.acked+uint64(s.limit(classOrdinary)) {
 		s.wantKeepAlive()
 	}
 }
@@ -212,7 +222,7 @@ func (s *session) remove(r *request) {
 // half of the free window allows.
 func (s *session) awaits(r *request) (watermark uint64, awaited []uint64) {
 	at, _ := s.index(r.sequence)
-	budget := uint64(max(0, s.e.window-len(s.open)) / 2)
+	budget := uint64(max(0, s.window-len(s.open)) / 2)
 	gaps := func(i int) uint64 { return r.sequence - s.open[i].sequence - uint64(at-i) }
 	from := 0
 	if gaps(0) > budget {
@@ -262,7 +272,7 @@ func (s *session) wantKeepAlive() {
 func (s *session) sendKeepAlive(now time.Duration) {
 	s.keepDue = false
 	former := s.keepAlive
-	if s.next > s.acked+uint64(s.e.limit(classUrgent)) {
+	if s.next > s.acked+uint64(s.limit(classUrgent)) {
 		if former == nil {
 			s.e.timers.arm(&s.keep, s, now+max(s.ttl/6, 1))
 			return

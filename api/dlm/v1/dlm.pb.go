@@ -84,7 +84,8 @@ type Reason int32
 
 const (
 	Reason_REASON_OK Reason = 0
-	// The request is malformed or past a limit of its own; `detail` says what is allowed. Final.
+	// The request is malformed or past a limit of its own; `detail` says what is allowed. Final: what a raised limit would
+	// allow is refused in the log, so that no copy of it takes effect later; with index 0 only what no limits allow.
 	Reason_REASON_INVALID Reason = 1
 	// Refusals before the log (index 0): the same request may succeed later or elsewhere.
 	Reason_REASON_NOT_LEADER  Reason = 2
@@ -583,7 +584,7 @@ func (*Request_Delete) isRequest_Op() {}
 func (*Request_SetLimits) isRequest_Op() {}
 
 // Open begins a session. It is idempotent by its key while the session lives: the same key gets the same answer.
-// Answers: session, instance (1), ttl_nanos, session_deadline, next_sequence (1), key.
+// Answers: session, instance (1), ttl_nanos, session_deadline, next_sequence (1), key, limit (the session's window).
 type Open struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Exactly 16 random bytes, chosen by the client. Also the key of the first instance.
@@ -653,7 +654,7 @@ func (x *Open) GetLabel() string {
 // A new instance must name the one it replaces; if that is not the current one the answer is REASON_INSTANCE_FENCED
 // with `instance` = the current one. (So a late duplicate of an old attach can never take a session back.) An attach
 // with the current instance's key changes nothing and renews nothing.
-// Answers: instance, next_sequence, ttl_nanos, session_deadline, holds, losses.
+// Answers: instance, next_sequence, ttl_nanos, session_deadline, holds, losses, limit (the session's window).
 type Attach struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -1302,7 +1303,8 @@ func (x *Delete) GetToken() uint64 {
 	return 0
 }
 
-// SetLimits changes the cluster's limits: fields that are not 0 replace the present ones.
+// SetLimits changes the cluster's limits: fields that are not 0 replace the present ones. A smaller window is for sessions
+// that are opened later.
 type SetLimits struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Limits        *Limits                `protobuf:"bytes,1,opt,name=limits,proto3" json:"limits,omitempty"`
@@ -1621,7 +1623,8 @@ type Answer struct {
 	// Echo of the key of an Open or Attach, to match the answer by.
 	Key   []byte  `protobuf:"bytes,17,opt,name=key,proto3" json:"key,omitempty"`
 	Holds []*Hold `protobuf:"bytes,18,rep,name=holds,proto3" json:"holds,omitempty"`
-	// To KeepAlive and Attach: revoked holds of this session that it has not confirmed. To Revoke: the holds that were revoked.
+	// To KeepAlive and Attach: revoked holds of this session that it has not confirmed, whether they still block their locks or
+	// not. To Revoke: the holds that were revoked.
 	Losses        []*Loss `protobuf:"bytes,19,rep,name=losses,proto3" json:"losses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
