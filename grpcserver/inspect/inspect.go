@@ -90,7 +90,8 @@ func Inspect(dir string, visit func(Entry)) (r *Report, err error) {
 	return r, nil
 }
 
-// damage notes an error, unless one about the same place is there already.
+// damage notes an error, unless one about the same place is there already. An error that names no place is told apart by what
+// it says.
 func (r *Report) damage(err error) {
 	if err == nil {
 		return
@@ -100,7 +101,7 @@ func (r *Report) damage(err error) {
 		d = Damage{at.File, at.Offset, at.Why, at.Advice}
 	}
 	for _, known := range r.Damage {
-		if known.File == d.File && known.Offset == d.Offset {
+		if known.File == d.File && known.Offset == d.Offset && (d.File != "" || known.Why == d.Why) {
 			return
 		}
 	}

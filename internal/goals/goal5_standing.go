@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"dlm/client"
 	"dlm/internal/rig"
@@ -87,6 +88,7 @@ func (st *standing) queueLength(ctx context.Context, c *client.Client, n int) er
 		if len(info.GetWaiters()) == n {
 			return nil
 		}
+		sleep(ctx, time.Millisecond)
 	}
 }
 

@@ -108,14 +108,14 @@ func (s *Server) Kill() bool {
 	return ok && st.Signaled() && st.Signal() == syscall.SIGKILL
 }
 
-// Stop ends the process gracefully; it is killed when it takes more than 15 seconds.
+// Stop ends the process gracefully; it is killed when it takes more than a minute.
 func (s *Server) Stop() error {
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-s.exited:
-	case <-time.After(15 * time.Second):
+	case <-time.After(time.Minute):
 		s.Kill()
-		return fmt.Errorf("the server did not stop within 15 s; its log:\n%s", s.Log())
+		return fmt.Errorf("the server did not stop within a minute; its log:\n%s", s.Log())
 	}
 	if !s.cmd.ProcessState.Success() {
 		return fmt.Errorf("the server ended with %v; its log:\n%s", s.cmd.ProcessState, s.Log())
