@@ -41,7 +41,7 @@ func (g *globals) take(ctx context.Context, c *client.Client, s *client.Session,
 		// Waiting, we heard nothing for a whole TTL.
 		return nil, &exitError{exitUnreachable, err}
 	case errors.Is(err, client.ErrNotAcquired), errors.Is(err, client.ErrWaitTimeout):
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		ctx, cancel := g.bounded(ctx)
 		defer cancel()
 		if info, e := c.GetLock(ctx, name); e == nil {
 			err = fmt.Errorf("%w\n%s", err, capital(describe(info)))
