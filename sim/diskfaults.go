@@ -257,7 +257,10 @@ func (d *diskFaults) damage(f *Fault) {
 	}
 }
 
-const sectorSize = 512
+const (
+	sectorSize = 512
+	crcTable   = 4096 // where a sidecar's checksums begin
+)
 
 // target is a file and the range of it that may be hit.
 type target struct {
@@ -432,7 +435,28 @@ func (d *diskFaults) refused(err error) bool {
 			return true
 		}
 	}
+	for _, h := range d.harm {
+		if c := d.copied(h, e); c != nil {
+			d.harm = append(d.harm, c)
+			d.repair(c)
+			return true
+		}
+	}
 	return false
+}
+
+// copied finds damage to a block's checksum that the store has copied, if that is what a refusal is about: into a fresh
+// sidecar, or over the checksum's place out of a slot, neither of which was verified when it was made.
+func (d *diskFaults) copied(h *harm, e *wal.DamageError) *harm {
+	if h.place != "sidecar" || stem(h.File) != e.File {
+		return nil
+	}
+	at := crcTable + e.Offset/wal.BlockSize*4
+	g := d.w.server.disk.Copied(h.Damage, at, at+4)
+	if g == nil {
+		return nil
+	}
+	return &harm{Damage: g, place: h.place, frame: -1}
 }
 
 func (d *diskFaults) repair(h *harm) {

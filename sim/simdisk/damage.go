@@ -1,6 +1,7 @@
 package simdisk
 
 import (
+	"bytes"
 	"fmt"
 	"path"
 	"slices"
@@ -15,6 +16,7 @@ type Damage struct {
 	n       *inode
 	was, is []byte // from Offset on
 	left    []bool // is damaged, and nothing was written there since
+	over    bool   // it was undone, or a copy has taken its place
 }
 
 // Damage puts other bytes in the place of synced ones, as a medium that rots
@@ -99,8 +101,32 @@ func (g *Damage) Seen() bool {
 	return false
 }
 
+// Copied returns the copy that the file's user has made of damage to the bytes
+// [from, to): read and put in their place again, or into another file that has
+// taken the name. From then on the copy stands for g; nil if there is none,
+// if those bytes are not all as damaged as they were, or after Undo.
+func (d *Disk) Copied(g *Damage, from, to int64) *Damage {
+	n, err := d.find("look at", g.File)
+	from, to = max(from, g.Offset), min(to, g.Offset+int64(len(g.is)))
+	if err != nil || g.over || from >= to || int(to) > len(n.cache) {
+		return nil
+	}
+	is, was := g.is[from-g.Offset:to-g.Offset], g.was[from-g.Offset:to-g.Offset]
+	if bytes.Equal(is, was) || !bytes.Equal(n.cache[from:to], is) {
+		return nil
+	}
+	c := &Damage{File: g.File, Offset: from, n: n, was: was, is: is, left: make([]bool, len(is))}
+	for i := range is {
+		c.left[i] = is[i] != was[i]
+	}
+	n.damage = append(n.damage, c)
+	g.over = true
+	return c
+}
+
 // Undo repairs what is left of it.
 func (g *Damage) Undo() {
+	g.over = true
 	for i, left := range g.left {
 		at := int(g.Offset) + i
 		if left && at < len(g.n.medium) {
