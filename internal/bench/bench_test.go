@@ -95,13 +95,13 @@ func TestLatencyCountsFromWhenItWasDue(t *testing.T) {
 
 func testLatencyCountsFromWhenItWasDue(t *testing.T) {
 	const rate, stall = 1000, 100 * time.Millisecond
-	kind := Workload{op: func(_ context.Context, _ *world, _, n int) error {
+	op := func(_ context.Context, _, n int) error {
 		if n == 0 {
 			time.Sleep(stall)
 		}
 		return nil
-	}}
-	l := loop{o: Options{Rate: rate}, kind: kind, workers: 1, began: time.Now(), tally: newTally()}
+	}
+	l := loop{job: Job{Rate: rate, Op: op}, workers: 1, began: time.Now(), tally: newTally()}
 	l.from, l.to = l.began, l.began.Add(200*time.Millisecond)
 	if err := l.run(t.Context()); err != nil {
 		t.Fatal(err)
@@ -122,11 +122,11 @@ func near(micros int64, d time.Duration) bool {
 // An operation that was due within the run counts however late its timer goes off.
 func TestTheLastOperationMayStartLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		kind := Workload{op: func(_ context.Context, _ *world, _, _ int) error {
+		op := func(_ context.Context, _, _ int) error {
 			time.Sleep(15 * time.Millisecond)
 			return nil
-		}}
-		l := loop{o: Options{Rate: 100}, kind: kind, workers: 1, began: time.Now(), tally: newTally()}
+		}
+		l := loop{job: Job{Rate: 100, Op: op}, workers: 1, began: time.Now(), tally: newTally()}
 		l.from, l.to = l.began, l.began.Add(100*time.Millisecond)
 		if err := l.run(t.Context()); err != nil {
 			t.Fatal(err)
@@ -143,11 +143,11 @@ func TestFallingBehindIsAnError(t *testing.T) {
 }
 
 func testFallingBehindIsAnError(t *testing.T) {
-	kind := Workload{op: func(ctx context.Context, _ *world, _, _ int) error {
+	op := func(ctx context.Context, _, _ int) error {
 		<-ctx.Done()
 		return ctx.Err()
-	}}
-	l := loop{o: Options{Rate: 1000, Deadline: 30 * time.Millisecond}, kind: kind, workers: 1, began: time.Now(), tally: newTally()}
+	}
+	l := loop{job: Job{Rate: 1000, Deadline: 30 * time.Millisecond, Op: op}, workers: 1, began: time.Now(), tally: newTally()}
 	l.from, l.to = l.began, l.began.Add(100*time.Millisecond)
 	if err := l.run(t.Context()); err != nil {
 		t.Fatal(err)
@@ -164,11 +164,11 @@ func testFallingBehindIsAnError(t *testing.T) {
 // Without a deadline, too, a run ends: what has not started a second after its end counts as failed.
 func TestWhatNeverStartedIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		kind := Workload{op: func(_ context.Context, _ *world, _, _ int) error {
+		op := func(_ context.Context, _, _ int) error {
 			time.Sleep(2 * time.Second)
 			return nil
-		}}
-		l := loop{o: Options{Rate: 1000}, kind: kind, workers: 1, began: time.Now(), tally: newTally()}
+		}
+		l := loop{job: Job{Rate: 1000, Op: op}, workers: 1, began: time.Now(), tally: newTally()}
 		l.from, l.to = l.began, l.began.Add(100*time.Millisecond)
 		if err := l.run(t.Context()); err != nil {
 			t.Fatal(err)

@@ -17,7 +17,7 @@ type Report struct {
 }
 
 // summed puts the workers' tallies together.
-func summed(tallies []*tally, took time.Duration, cpu meter, changes uint64) Run {
+func summed(tallies []*tally, took time.Duration, used meter) Run {
 	all := newTally()
 	for _, t := range tallies {
 		all.latencies.Merge(t.latencies)
@@ -31,13 +31,13 @@ func summed(tallies []*tally, took time.Duration, cpu meter, changes uint64) Run
 		Latency: Latency{
 			P50: micros(50), P90: micros(90), P99: micros(99), P999: micros(99.9), Max: float64(all.latencies.Max()),
 		},
-		ServerCores: cpu.server.Seconds() / took.Seconds(), ClientCores: cpu.client.Seconds() / took.Seconds(),
-		OwnerChanges: float64(changes) / took.Seconds(),
+		ServerCores: used.server.Seconds() / took.Seconds(), ClientCores: used.client.Seconds() / took.Seconds(),
+		OwnerChanges: float64(used.changes) / took.Seconds(),
 	}
 	r.Rate = float64(r.Operations) / took.Seconds()
 	if r.Operations > 0 {
-		r.ClientCPU = cpu.client.Seconds() * 1e6 / float64(r.Operations)
-		r.ServerCPU = cpu.server.Seconds() * 1e6 / float64(r.Operations)
+		r.ClientCPU = used.client.Seconds() * 1e6 / float64(r.Operations)
+		r.ServerCPU = used.server.Seconds() * 1e6 / float64(r.Operations)
 	}
 	return r
 }
