@@ -30,7 +30,7 @@ COMMIT      = $(shell git rev-parse HEAD)$(shell git status --porcelain -- . ':!
 .PHONY: help build run test lint docs proto protocheck sim soak simbench mutants mutantslice goals crashtest fuzz flips disktest bench benchcheck figures clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/server, bin/dlm and bin/test_goal1 ... 5 (static)
 	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o bin/ ./cmd/...
@@ -46,6 +46,7 @@ lint: $(TOOLS)/gofumpt $(TOOLS)/staticcheck ## go vet, gofumpt, staticcheck
 	@bad="$$($(TOOLS)/gofumpt -l .)"; if [ -n "$$bad" ]; then \
 		echo "gofumpt: these files are not formatted; run '$(TOOLS)/gofumpt -w' on them:"; echo "$$bad"; exit 1; fi
 	$(TOOLS)/staticcheck ./... && cd examples && ../$(TOOLS)/staticcheck ./...
+	$(GO) -C bench vet ./side && cd bench && ../$(TOOLS)/staticcheck ./side # the rest of it needs the peers' clients: bench-peers
 
 proto: $(TOOLS)/buf ## check api/**/*.proto and generate the Go code from them
 	$(TOOLS)/buf lint
@@ -98,6 +99,25 @@ bench: build ## start a server and measure it with dlm bench: SECONDS=5 RUNS=3
 
 benchcheck: ## compare what operations allocate with what is recorded; RECORD=1 records it
 	@set -o pipefail; $(GO) test ./internal/costs -count 1 -run '^TestCosts$$' -v $(if $(RECORD),-args -record) | grep -v '^=== '
+
+# A module of its own: what the peers' clients and servers need is no dependency of ours. FLAGS are those of bin/peers/bench.
+PEERS := bin/peers
+.PHONY: bench-peers bench-profile bench-document $(PEERS)/bench
+bench-peers: build $(PEERS)/bench $(PEERS)/etcd ## compare with etcd, Redis, ZooKeeper, PostgreSQL: ROUNDS=3 CELL=5s OUT=docs/benchmarks FLAGS=-quick
+	$(PEERS)/bench peers $(if $(ROUNDS),-rounds '$(ROUNDS)') $(if $(CELL),-cell '$(CELL)') $(if $(OUT),-out '$(OUT)') $(FLAGS)
+
+bench-profile: build $(PEERS)/bench ## see where the time goes under each workload: CELL=5s OUT=docs/benchmarks FLAGS=
+	$(PEERS)/bench profile $(if $(CELL),-cell '$(CELL)') $(if $(OUT),-out '$(OUT)') $(FLAGS)
+
+bench-document: $(PEERS)/bench ## make the tables and the plot of docs/benchmarks.md from its results
+	$(PEERS)/bench document $(if $(OUT),-out '$(OUT)')
+
+$(PEERS)/bench: $(TOOLS)/staticcheck
+	$(GO) -C bench vet ./... && cd bench && ../$(TOOLS)/staticcheck ./...
+	$(GO) -C bench build -buildvcs=false -o ../$@ .
+
+$(PEERS)/etcd: bench/etcdserver/go.mod
+	$(GO) -C bench/etcdserver build -trimpath -buildvcs=false -o ../../$@ go.etcd.io/etcd/server/v3
 
 simbench: ## measure the simulator: events and simulated seconds a second on one core
 	@$(GO) run ./sim/simbench
