@@ -104,6 +104,7 @@ type Node struct {
 	proposed proposal      // the batch on its way, so that it need not be decoded again
 
 	requests requestTable
+	queued   queuedTable
 	conns    connTable
 	reads    readQueue
 	log      logSide
@@ -166,6 +167,7 @@ func Start(cfg Config, rec *wal.Recovered, now time.Duration) (*Node, error) {
 		applied: rec.Snapshot.Index, term: rec.Snapshot.Term,
 	}
 	n.requests.init()
+	n.queued.init()
 	n.conns.init()
 	n.log.hard, n.log.written = rec.HardState, rec.HardState
 	n.files.snapshotIndex = rec.Snapshot.Index

@@ -110,6 +110,7 @@ func (n *Node) followed() {
 	}
 	n.leading = false
 	n.proposed = proposal{}
+	n.queued.refuseAll(n, dlmv1.Reason_REASON_NOT_LEADER, "this server no longer leads")
 	n.requests.refuseAll(n, dlmv1.Reason_REASON_NOT_LEADER, "this server no longer leads")
 	n.reads.refuseAll(n, dlmv1.Reason_REASON_NOT_LEADER, "this server no longer leads")
 }

@@ -41,13 +41,12 @@ type pendingState int
 const (
 	waiting pendingState = iota // for the next batch
 	logged                      // in the batch on its way
-	queued                      // applied: an acquire in its lock's queue
 )
 
 // bulkBytes: requests larger than this wait in a line of their own, so that a large append never queues ahead of a keep-alive.
 const bulkBytes = 16 << 10
 
-// requestTable holds every request that has no answer yet.
+// requestTable holds every request that has no answer yet, but for those in queues of locks.
 type requestTable struct {
 	open  map[identity]*pending
 	small []*pending // waiting, in order of arrival
@@ -160,12 +159,13 @@ func (n *Node) receiveRequest(id uint64, r *dlmv1.Request) {
 		n.bindIfOpened(id, r, answer)
 		return
 	}
-	p := &pending{id: key, req: r, conns: []uint64{id}, since: n.now, size: proto.Size(r)}
 	if notice != nil {
-		// It waits in its lock's queue since before a restart, or since a connection that is gone.
-		p.state = queued
-		n.requests.open[key] = p
+		n.queued.add(place{key.session, key.sequence}, id, n.conns.live)
 		n.conns.notice(id, notice)
+		return
+	}
+	if n.queued.has(key) {
+		n.refuseQueued(id, r)
 		return
 	}
 	// Only now: limits may have been lowered since the first copy of a request, which its duplicates must not be told.
@@ -177,7 +177,7 @@ func (n *Node) receiveRequest(id uint64, r *dlmv1.Request) {
 		n.refuse(id, r, reason, detail)
 		return
 	}
-	n.requests.add(p)
+	n.requests.add(&pending{id: key, req: r, conns: []uint64{id}, since: n.now, size: proto.Size(r)})
 }
 
 // fenced answers a request of an instance that the applied log has fenced off already. That is for good (instances only
@@ -206,11 +206,6 @@ func (n *Node) joinPending(id uint64, r *dlmv1.Request, p *pending) {
 	}
 	p.conns = slices.DeleteFunc(p.conns, func(c uint64) bool { return n.conns.live[c] == nil || c == id })
 	p.conns = append(p.conns, id)
-	if p.state == queued {
-		if _, notice := n.core.Lookup(r); notice != nil {
-			n.conns.notice(id, notice)
-		}
-	}
 }
 
 // closedFor is the reason for which nothing is taken now, if there is one.

@@ -10,13 +10,18 @@ func (n *Node) route(requests []*dlmv1.Request, out core.Output) {
 	for _, a := range out.Answers {
 		if p := n.requests.answered(a); p != nil {
 			n.deliver(p, a)
+			continue
 		}
+		at := place{a.GetSession(), a.GetSequence()}
+		for _, c := range n.queued.conns(at) {
+			n.conns.answer(c, a)
+		}
+		n.queued.remove(at)
 	}
 	for _, r := range requests {
 		// What has no answer by now waits in its lock's queue.
 		if p := n.requests.open[identityOf(r)]; p != nil && p.state == logged {
-			p.state = queued
-			n.requests.onWay--
+			n.enqueued(p)
 		}
 	}
 	for _, m := range out.Notices {
@@ -69,10 +74,8 @@ func (n *Node) bindIfOpened(id uint64, r *dlmv1.Request, a *dlmv1.Answer) {
 
 func (n *Node) routeNotice(m *dlmv1.Notice) {
 	if m.GetKind() == dlmv1.Notice_KIND_QUEUED {
-		if p := n.requests.open[identity{session: m.GetSession(), sequence: m.GetSequence()}]; p != nil {
-			for _, c := range p.conns {
-				n.conns.notice(c, m)
-			}
+		for _, c := range n.queued.conns(place{m.GetSession(), m.GetSequence()}) {
+			n.conns.notice(c, m)
 		}
 		return
 	}

@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// sortedIdentities is the one place where this package visits a map: in order, so that nothing depends on map order.
+// These are the only places where this package visits a map: in order, so that nothing depends on map order.
+
 func sortedIdentities(m map[identity]*pending) []identity {
 	ids := make([]identity, 0, len(m))
 	for id := range m {
@@ -15,4 +16,15 @@ func sortedIdentities(m map[identity]*pending) []identity {
 		return cmp.Or(cmp.Compare(a.session, b.session), cmp.Compare(a.sequence, b.sequence), cmp.Compare(a.key, b.key))
 	})
 	return ids
+}
+
+func sortedPlaces(m map[place]uint64) []place {
+	places := make([]place, 0, len(m))
+	for at := range m {
+		places = append(places, at)
+	}
+	slices.SortFunc(places, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.session, b.session), cmp.Compare(a.sequence, b.sequence))
+	})
+	return places
 }
