@@ -80,6 +80,11 @@ func TestCheck(t *testing.T) {
 		{"a revoked token that works again", false, []Hold{{Token: 1, Lock: "a", Ends: 15, RevokeFrom: 15}}, []Op{
 			grant(0, 10, 1), revoked(view(20, 30, 1)), under(Current, 40, 50, 1),
 		}},
+		{"refused as revoked, and nobody asked for that", false, []Hold{until(1, 100)}, []Op{grant(0, 10, 1), revoked(under(Refused, 20, 30, 1))}},
+		{"refused as gone, and there as revoked", false, []Hold{{Token: 1, Lock: "a", Ends: 15, RevokeFrom: 15}}, []Op{
+			grant(0, 10, 1), revoked(view(20, 30, 1)), under(Refused, 32, 34, 1), revoked(view(40, 50, 1)),
+		}},
+		{"refused before it was granted", false, []Hold{until(1, 100)}, []Op{under(Refused, 0, 5, 1), grant(10, 20, 1)}},
 		{"appends", true, []Hold{until(1, 100)}, []Op{
 			grant(0, 10, 1), write(11, 12, 1, 0, "ab"), write(13, 14, 1, 2, "c"), read(15, 16, "abc"),
 		}},

@@ -1,6 +1,7 @@
 package linear
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -11,15 +12,15 @@ import (
 // order; a grant comes after everything that was done under the holds that were in its way, and before everything that
 // was done under its own. It leaves out no order that explains the history, and most of those that do not. It says what is
 // wrong if nothing is left.
-func (m *model) tighten(calls []*call) (wrong string) {
+func (m spec) tighten(calls []*call) (wrong string) {
 	var grants []*call
 	for _, c := range calls {
 		if c.Kind == history.Grant {
 			grants = append(grants, c)
 		}
 	}
-	slices.SortFunc(grants, func(a, b *call) int { return compare(a.Token, b.Token) })
-	uses := m.usedWithin(calls)
+	slices.SortFunc(grants, func(a, b *call) int { return cmp.Compare(a.Token, b.Token) })
+	uses := usedWithin(calls)
 	from := int64(0)
 	for i, g := range grants {
 		for _, before := range grants[:i] {
@@ -45,21 +46,11 @@ func (m *model) tighten(calls []*call) (wrong string) {
 	return ""
 }
 
-func compare(a, b uint64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
 // needs bounds when a hold was needed: it had begun by first, and had not ended at last.
 type needs struct{ first, last int64 }
 
 // usedWithin looks at every operation that needs a hold to be there.
-func (m *model) usedWithin(calls []*call) map[uint64]needs {
+func usedWithin(calls []*call) map[uint64]needs {
 	all := map[uint64]needs{}
 	for _, c := range calls {
 		for _, token := range needed(c.Op) {
