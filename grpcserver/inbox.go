@@ -16,10 +16,11 @@ type event struct {
 	peer  peer               // of a new connection
 	frame *dlmv1.ClientFrame // eventCall, eventFrame
 	file  replica.FileResult
-	log   replica.LogResult    // eventLogDone
-	err   error                // eventAbort
-	stats chan<- replica.Stats // eventStats; holds one
-	cost  int64                // eventCall, eventFrame: bytes of memory, about
+	log   replica.LogResult         // eventLogDone
+	err   error                     // eventAbort
+	stats chan<- replica.Stats      // eventStats; holds one
+	parts chan<- replica.BackupPart // eventBackup; holds backupParts
+	cost  int64                     // eventCall, eventFrame: bytes of memory, about
 }
 
 type eventKind int
@@ -31,9 +32,12 @@ const (
 	eventDisconnect                  // a stream or a call has gone
 	eventLogDone
 	eventFileDone
-	eventStats // somebody wants to know
-	eventStop  // refuse what is new, end when idle
-	eventAbort // end now
+	eventStats      // somebody wants to know
+	eventBackup     // somebody wants a backup; conn names it
+	eventBackupNext // its next part
+	eventBackupEnd  // no more of it
+	eventStop       // refuse what is new, end when idle
+	eventAbort      // end now
 )
 
 // inbox is what has arrived for the node goroutine. Frames are limited by their bytes: who brings one more waits. Everything

@@ -22,6 +22,7 @@ type nodeLoop struct {
 	ready  chan struct{} // closed when the node can serve
 
 	peers    map[uint64]peer
+	backups  map[uint64]chan<- replica.BackupPart
 	serving  bool        // what health says
 	leads    atomic.Bool // the same, for others
 	isReady  bool
@@ -96,6 +97,14 @@ func (l *nodeLoop) handle(now time.Duration, e *event) error {
 		l.node.FileDone(now, e.file)
 	case eventStats:
 		e.stats <- l.node.Stats()
+	case eventBackup:
+		l.backups[e.conn] = e.parts
+		l.node.StartBackup(now, e.conn)
+	case eventBackupNext:
+		l.node.NextBackup(now, e.conn)
+	case eventBackupEnd:
+		delete(l.backups, e.conn)
+		l.node.EndBackup(e.conn)
 	case eventStop:
 		l.stopping = true
 		l.node.Stop()
@@ -123,6 +132,11 @@ func (l *nodeLoop) perform(e replica.Effects) {
 	for _, o := range e.Frames {
 		if p := l.peers[o.Conn]; p != nil && !p.deliver(o.Frame) {
 			l.disconnect(o.Conn)
+		}
+	}
+	for _, p := range e.Backup {
+		if parts := l.backups[p.ID]; parts != nil {
+			parts <- p // it has room for as many as were asked for
 		}
 	}
 }
@@ -159,7 +173,13 @@ func (l *nodeLoop) end(err error) error {
 	setHealth(l.health, false)
 	l.leads.Store(false)
 	late := l.inbox.close()
+	for _, parts := range l.backups {
+		close(parts)
+	}
 	for _, e := range late {
+		if e.parts != nil {
+			close(e.parts)
+		}
 		if e.peer != nil {
 			l.peers[e.conn] = e.peer
 		}

@@ -83,6 +83,7 @@ func Open(o Options) (*Server, error) {
 	s.loop = &nodeLoop{
 		node: node, clock: o.Clock, inbox: s.inbox, health: health.NewServer(), ready: make(chan struct{}),
 		logs: make(chan *replica.LogTask, 1), files: make(chan *replica.FileTask, 1), peers: map[uint64]peer{},
+		backups:  map[uint64]chan<- replica.BackupPart{},
 		tellDisk: s.tellDisk,
 	}
 	s.grpc = newGRPC(s)
@@ -98,6 +99,7 @@ func newGRPC(s *Server) *grpc.Server {
 		grpc.WaitForHandlers(true),
 	)
 	dlmv1grpc.RegisterLocksServer(g, service{Server: s})
+	dlmv1grpc.RegisterAdminServer(g, adminService{Server: s})
 	healthpb.RegisterHealthServer(g, s.loop.health)
 	setHealth(s.loop.health, false)
 	reflection.Register(g)

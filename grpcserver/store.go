@@ -53,18 +53,14 @@ func (st *storage) open(o Options) error {
 
 // create makes a cluster of one member with ids that no other has.
 func create(o Options) error {
-	var random [24]byte
-	if _, err := rand.Read(random[:]); err != nil {
+	id, err := newIdentity()
+	if err != nil {
 		return err
-	}
-	id := wal.Identity{
-		ClusterID: [16]byte(random[:16]),
-		MemberID:  max(binary.BigEndian.Uint64(random[16:]), 1), // 0 is nobody
 	}
 	snap, err := replica.InitialSnapshot(core.Config{
 		Limits:     o.Limits,
 		ClusterID:  id.ClusterID,
-		FirstToken: firstToken(time.Now()),
+		FirstToken: core.FirstToken(wallMillis(time.Now())),
 	}, id.MemberID)
 	if err != nil {
 		return err
@@ -72,11 +68,20 @@ func create(o Options) error {
 	return wal.Create(o.FS, o.Dir, id, snap)
 }
 
-// firstToken lies above every token of a cluster that lived here before and was wiped, as long as its grants averaged under two
-// million a second (G3). This is the one use of a wall clock, and tokens stay exact in a float64 until 2109.
-func firstToken(wall time.Time) uint64 {
-	return uint64(max(wall.UnixMilli(), 0))<<11 | 1
+func newIdentity() (wal.Identity, error) {
+	var random [24]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return wal.Identity{}, err
+	}
+	return wal.Identity{
+		ClusterID: [16]byte(random[:16]),
+		MemberID:  max(binary.BigEndian.Uint64(random[16:]), 1), // 0 is nobody
+	}, nil
 }
+
+// wallMillis is the one reading of a wall clock that anything is decided by: where the counter of tokens starts, at the
+// creation of a cluster and after a restore (core.FirstToken).
+func wallMillis(wall time.Time) uint64 { return uint64(max(wall.UnixMilli(), 0)) }
 
 // close gives the directory back. The caller has made sure that no task runs.
 func (st *storage) close() error {

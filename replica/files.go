@@ -35,6 +35,7 @@ type fileJob struct {
 	write    *core.FileOp
 	read     *fileRead
 	snapshot *snapshotJob
+	backup   *backupRead
 	check    []core.FileRecord // at start: the files that the snapshot counts on
 	prepare  bool              // a part of the log's next segment
 	measure  bool              // nothing but a look at the room that is left, as after every task
@@ -69,6 +70,7 @@ type FileResult struct {
 	reads    []*fileRead
 	written  int
 	snapshot uint64
+	backup   *backupRead
 	tooLarge *snapshotJob // the snapshot that did not fit
 	undone   []fileJob    // from the first write on that did not fit
 	prepared bool         // a part of the log's next segment was made, or (noRoom) did not fit
@@ -110,6 +112,8 @@ func (j fileJob) run(s *wal.Store, res *FileResult) error {
 		return nil
 	case j.read != nil:
 		return j.read.run(s, res)
+	case j.backup != nil:
+		return j.backup.run(s, res)
 	case j.snapshot != nil:
 		err := j.snapshot.run(s, res)
 		if errors.Is(err, wal.ErrFull) {
@@ -209,6 +213,7 @@ func (n *Node) maybeSnapshot(due bool) {
 		since:    f.sinceSnapshot,
 	}
 	n.core.EachFile(func(r core.FileRecord) { job.live[r.ID] = true })
+	n.backups.keep(job.live)
 	f.snapshotting, f.sinceSnapshot, f.snapshotSince = true, 0, n.now
 	n.space.snapshotBytes = uint64(len(job.snapshot.Data))
 	f.queue = append(f.queue, fileJob{snapshot: job})
@@ -241,6 +246,9 @@ func (n *Node) FileDone(now time.Duration, res FileResult) {
 	for _, r := range res.reads {
 		n.conns.read(r.conn, r.answer)
 	}
+	if res.backup != nil {
+		n.backupDone(res.backup)
+	}
 	if res.snapshot > 0 {
 		n.snapshotDone(res.snapshot)
 	}
@@ -251,6 +259,7 @@ func (n *Node) FileDone(now time.Duration, res FileResult) {
 	if f.stuck = len(res.undone) > 0; f.stuck {
 		f.queue = append(res.undone, f.queue...)
 		n.refuseFileReads()
+		n.dropBackupReads()
 	}
 	n.spaceFound(&res)
 }
@@ -268,9 +277,11 @@ func (n *Node) refuseFileReads() {
 
 func (n *Node) refuseFileRead(conn uint64, a *dlmv1.ReadAnswer) {
 	n.conns.read(conn, &dlmv1.ReadAnswer{
-		Id: a.GetId(), Reason: dlmv1.Reason_REASON_DISK_FULL, Detail: "the disk is full, and appended bytes wait to be written",
+		Id: a.GetId(), Reason: dlmv1.Reason_REASON_DISK_FULL, Detail: stuckDetail,
 	})
 }
+
+const stuckDetail = "the disk is full, and appended bytes wait to be written"
 
 // snapshotDone lets go of the log that the durable snapshot covers, in memory and on disk.
 func (n *Node) snapshotDone(index uint64) {

@@ -110,6 +110,9 @@ type Node struct {
 	log      logSide
 	files    fileSide
 	space    spaceSide
+	backups  backupSide
+
+	backupParts []BackupPart // for the next Flush
 }
 
 // InitialSnapshot is the state that a new cluster begins with: log position 1, term 1, one voter.
@@ -221,6 +224,9 @@ func (n *Node) Stop() { n.stopped = true }
 // Idle says that no task is on its way and nothing waits to be logged, read or written. A node that was told to stop does not
 // wait for room on the disk: what did not fit into the log was not acknowledged, and what did not fit into files is in the log.
 func (n *Node) Idle() bool {
+	if len(n.backupParts) > 0 {
+		return false
+	}
 	if n.stopped && !n.log.busy && !n.files.busy && (n.log.stuck || n.files.stuck && n.requests.unlogged() == 0) {
 		return true
 	}
@@ -233,6 +239,8 @@ type Effects struct {
 	Frames []Outgoing
 	Log    *LogTask
 	File   *FileTask
+	// Backup holds parts for those who make backups: at most one for each StartBackup and NextBackup.
+	Backup []BackupPart
 	// Err is fatal: the process must stop.
 	Err error
 }
@@ -259,7 +267,9 @@ func (n *Node) Flush(now time.Duration) Effects {
 	due := n.space.due(n.now)
 	n.maybeSnapshot(due)
 	n.watchSpace(due)
-	return Effects{Log: n.log.start(n.now, n.cfg.MarkDelay, due), File: n.files.start(due), Frames: n.conns.drain()}
+	parts := n.backupParts
+	n.backupParts = nil
+	return Effects{Log: n.log.start(n.now, n.cfg.MarkDelay, due), File: n.files.start(due), Frames: n.conns.drain(), Backup: parts}
 }
 
 // NextTimer is the clock reading at which Flush is to be called even if nothing happens until then.

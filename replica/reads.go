@@ -8,8 +8,9 @@ import (
 
 // readRequest is a linearizable read and who asked.
 type readRequest struct {
-	conn uint64
-	read *dlmv1.Read
+	conn   uint64
+	read   *dlmv1.Read
+	backup bool // not a read: the backup of that id is to begin
 }
 
 // readGroup is the reads that one read index of raft's is for.
@@ -82,6 +83,10 @@ func (n *Node) serveReads() {
 }
 
 func (n *Node) serveRead(r readRequest) {
+	if r.backup {
+		n.beginBackup(r.conn)
+		return
+	}
 	a := n.core.Read(r.read)
 	// The time of the read, which may be long after that of the last entry: an idle server writes none.
 	a.Id, a.Index, a.Stamp = r.read.GetId(), n.applied, max(n.core.Now(), n.lead.read(n.now))
@@ -130,6 +135,10 @@ func (q *readQueue) refuseAll(n *Node, reason dlmv1.Reason, detail string) {
 		q.fresh = append(q.fresh, g.reads...)
 	}
 	for _, r := range q.fresh {
+		if r.backup {
+			n.endBackup(reason, detail)
+			continue
+		}
 		n.conns.read(r.conn, &dlmv1.ReadAnswer{Id: r.read.GetId(), Reason: reason, Detail: detail})
 	}
 	q.fresh, q.groups, q.count = nil, nil, 0

@@ -101,6 +101,14 @@
 //     anew; or yes, if the process alone ended, and Open makes it durable.
 //   - After it: there is a store.
 //
+// A restore (Restoration) marks the directory, writes data files, makes the
+// first segment and the snapshot, and removes the mark; each is durable before
+// the next is begun.
+//   - Before the mark is durable: there is nothing else, or the mark too.
+//   - While there is a mark: nothing is opened or created.
+//   - In its removal: a mark that comes back stands beside a whole store, and
+//     the restore has not said that it is done.
+//
 // Append writes one frame and syncs.
 //   - Before or in the write: the frame is bad or missing; it is left behind.
 //   - Between write and sync: good, bad or missing. If good, Open makes it

@@ -57,10 +57,13 @@ type Record struct {
 }
 
 // Inspect reads all of a store that can be read, past the first damage. visit, if it is not nil, gets every entry in every
-// segment that is not a leftover, also those that were overwritten later. Errors: ErrNoStore, or that of listing the
+// segment that is not a leftover, also those that were overwritten later. Errors: ErrNoStore, ErrUnfinished, or that of listing the
 // directory; whatever else is wrong is in the Inspection.
 func Inspect(fsys vfs.FS, dir string, visit func(Record)) (*Inspection, error) {
 	l, err := list(fsys, dir)
+	if err == nil {
+		err = l.unfinished(dir)
+	}
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(l.snapshots) == 0 && len(l.segments) == 0 {
 		return nil, errors.Join(ErrNoStore, err)
 	}

@@ -74,6 +74,9 @@ func (r *recovery) begin() error {
 	} else if err != nil {
 		return err
 	}
+	if err := r.list.unfinished(r.dir); err != nil {
+		return err
+	}
 	if len(r.list.snapshots) == 0 {
 		return fmt.Errorf("%w: in %s", ErrNoStore, r.dir)
 	}

@@ -70,6 +70,7 @@ func (s *Store) Close() error {
 //	segment-0000000000000001    by number
 //	snapshot-0000000000000001   by index
 //	*.tmp                       unfinished, or next.tmp; removed by Open
+//	restore-unfinished          a restore has not come to its end
 //	files/0000000000000001      by file id
 //	files/0000000000000001.crc  its sidecar
 const (
@@ -105,6 +106,15 @@ func parseHex(name, prefix string) (uint64, bool) {
 type listing struct {
 	segments, snapshots []uint64
 	temporaries         []string
+	restoring           bool // there is the mark of a restore
+}
+
+// unfinished is ErrUnfinished if a restore has left its mark.
+func (l *listing) unfinished(dir string) error {
+	if l.restoring {
+		return fmt.Errorf("%w: %s", ErrUnfinished, dir)
+	}
+	return nil
 }
 
 func list(fsys vfs.FS, dir string) (l listing, err error) {
@@ -119,17 +129,22 @@ func list(fsys vfs.FS, dir string) (l listing, err error) {
 			l.snapshots = append(l.snapshots, n)
 		} else if strings.HasSuffix(name, temporary) {
 			l.temporaries = append(l.temporaries, name)
+		} else if name == restoreMark {
+			l.restoring = true
 		}
 	}
 	return l, nil
 }
 
 // Exists says whether there is a store in dir: a snapshot with its name. A
-// missing directory holds none.
+// missing directory holds none. ErrUnfinished, if a restore was broken off.
 func Exists(fsys vfs.FS, dir string) (bool, error) {
 	l, err := list(fsys, dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
+	}
+	if err == nil {
+		err = l.unfinished(dir)
 	}
 	return len(l.snapshots) > 0, err
 }
@@ -147,6 +162,11 @@ func Create(fsys vfs.FS, dir string, id Identity, snap Snapshot) error {
 	if err := clearForCreate(fsys, dir); err != nil {
 		return err
 	}
+	return createStore(fsys, dir, id, snap)
+}
+
+// createStore makes the first segment, then the snapshot.
+func createStore(fsys vfs.FS, dir string, id Identity, snap Snapshot) error {
 	const number = 1
 	name := segmentName(dir, number)
 	f, err := createTemporary(fsys, name)
@@ -174,6 +194,9 @@ func Create(fsys vfs.FS, dir string, id Identity, snap Snapshot) error {
 // touch anything that was ever a store.
 func clearForCreate(fsys vfs.FS, dir string) error {
 	l, err := list(fsys, dir)
+	if err == nil {
+		err = l.unfinished(dir)
+	}
 	if err != nil {
 		return err
 	}

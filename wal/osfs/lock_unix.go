@@ -12,14 +12,10 @@ import (
 	"syscall"
 )
 
-// lockName is a file that stays: removing it would let a process lock the
-// removed file and another one lock its successor.
-const lockName = "LOCK"
-
 // Lock takes the directory for this process, until unlock or the end of the
 // process. If another one has it the error is ErrLocked and names it.
 func Lock(dir string) (unlock func() error, err error) {
-	name := filepath.Join(dir, lockName)
+	name := filepath.Join(dir, LockName)
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
@@ -37,7 +33,7 @@ func Lock(dir string) (unlock func() error, err error) {
 // LockToRead keeps servers off the directory until unlock, and changes nothing in it. Several may read at the same time. If
 // a server has it the error is ErrLocked and names it.
 func LockToRead(dir string) (unlock func() error, err error) {
-	name := filepath.Join(dir, lockName)
+	name := filepath.Join(dir, LockName)
 	f, err := os.Open(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return func() error { return nil }, nil // no server was ever here

@@ -22,6 +22,10 @@ import (
 // wraps it names the directory and, if it is known, the process.
 var ErrLocked = errors.New("osfs: directory is in use")
 
+// LockName is the file by which Lock takes a directory. It stays: removing it
+// would let a process lock the removed file and another one lock its successor.
+const LockName = "LOCK"
+
 type osFS struct{}
 
 // New returns the file system of this machine.

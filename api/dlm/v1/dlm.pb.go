@@ -3501,6 +3501,87 @@ func (x *Hello) GetWindow() uint64 {
 	return 0
 }
 
+type BackupRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupRequest) Reset() {
+	*x = BackupRequest{}
+	mi := &file_dlm_v1_dlm_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupRequest) ProtoMessage() {}
+
+func (x *BackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dlm_v1_dlm_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
+func (*BackupRequest) Descriptor() ([]byte, []int) {
+	return file_dlm_v1_dlm_proto_rawDescGZIP(), []int{38}
+}
+
+// BackupPart is the next piece of a backup file. Its format is that of package replica/backup.
+type BackupPart struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupPart) Reset() {
+	*x = BackupPart{}
+	mi := &file_dlm_v1_dlm_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupPart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupPart) ProtoMessage() {}
+
+func (x *BackupPart) ProtoReflect() protoreflect.Message {
+	mi := &file_dlm_v1_dlm_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupPart.ProtoReflect.Descriptor instead.
+func (*BackupPart) Descriptor() ([]byte, []int) {
+	return file_dlm_v1_dlm_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *BackupPart) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 var File_dlm_v1_dlm_proto protoreflect.FileDescriptor
 
 const file_dlm_v1_dlm_proto_rawDesc = "" +
@@ -3769,7 +3850,11 @@ const file_dlm_v1_dlm_proto_rawDesc = "" +
 	"\tmember_id\x18\x02 \x01(\x04R\bmemberId\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\tR\aversion\x12\x1b\n" +
 	"\tdrift_ppm\x18\x04 \x01(\x04R\bdriftPpm\x12\x16\n" +
-	"\x06window\x18\x05 \x01(\x04R\x06window*+\n" +
+	"\x06window\x18\x05 \x01(\x04R\x06window\"\x0f\n" +
+	"\rBackupRequest\" \n" +
+	"\n" +
+	"BackupPart\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data*+\n" +
 	"\x04Mode\x12\x12\n" +
 	"\x0eMODE_EXCLUSIVE\x10\x00\x12\x0f\n" +
 	"\vMODE_SHARED\x10\x01*\xb9\x05\n" +
@@ -3818,7 +3903,7 @@ func file_dlm_v1_dlm_proto_rawDescGZIP() []byte {
 }
 
 var file_dlm_v1_dlm_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_dlm_v1_dlm_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_dlm_v1_dlm_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_dlm_v1_dlm_proto_goTypes = []any{
 	(Mode)(0),             // 0: dlm.v1.Mode
 	(Reason)(0),           // 1: dlm.v1.Reason
@@ -3861,6 +3946,8 @@ var file_dlm_v1_dlm_proto_goTypes = []any{
 	(*ClientFrame)(nil),   // 38: dlm.v1.ClientFrame
 	(*ServerFrame)(nil),   // 39: dlm.v1.ServerFrame
 	(*Hello)(nil),         // 40: dlm.v1.Hello
+	(*BackupRequest)(nil), // 41: dlm.v1.BackupRequest
+	(*BackupPart)(nil),    // 42: dlm.v1.BackupPart
 }
 var file_dlm_v1_dlm_proto_depIdxs = []int32{
 	4,  // 0: dlm.v1.Request.open:type_name -> dlm.v1.Open
@@ -3954,7 +4041,7 @@ func file_dlm_v1_dlm_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dlm_v1_dlm_proto_rawDesc), len(file_dlm_v1_dlm_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   38,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -31,25 +31,31 @@ const file_dlm_v1_service_proto_rawDesc = "" +
 	"\x05Locks\x126\n" +
 	"\x06Stream\x12\x13.dlm.v1.ClientFrame\x1a\x13.dlm.v1.ServerFrame(\x010\x01\x12'\n" +
 	"\x04Call\x12\x0f.dlm.v1.Request\x1a\x0e.dlm.v1.Answer\x12)\n" +
-	"\x05Query\x12\f.dlm.v1.Read\x1a\x12.dlm.v1.ReadAnswerB$Z\"dlm/api/dlm/v1/dlmv1grpc;dlmv1grpcb\x06proto3"
+	"\x05Query\x12\f.dlm.v1.Read\x1a\x12.dlm.v1.ReadAnswer2>\n" +
+	"\x05Admin\x125\n" +
+	"\x06Backup\x12\x15.dlm.v1.BackupRequest\x1a\x12.dlm.v1.BackupPart0\x01B$Z\"dlm/api/dlm/v1/dlmv1grpc;dlmv1grpcb\x06proto3"
 
 var file_dlm_v1_service_proto_goTypes = []any{
-	(*v1.ClientFrame)(nil), // 0: dlm.v1.ClientFrame
-	(*v1.Request)(nil),     // 1: dlm.v1.Request
-	(*v1.Read)(nil),        // 2: dlm.v1.Read
-	(*v1.ServerFrame)(nil), // 3: dlm.v1.ServerFrame
-	(*v1.Answer)(nil),      // 4: dlm.v1.Answer
-	(*v1.ReadAnswer)(nil),  // 5: dlm.v1.ReadAnswer
+	(*v1.ClientFrame)(nil),   // 0: dlm.v1.ClientFrame
+	(*v1.Request)(nil),       // 1: dlm.v1.Request
+	(*v1.Read)(nil),          // 2: dlm.v1.Read
+	(*v1.BackupRequest)(nil), // 3: dlm.v1.BackupRequest
+	(*v1.ServerFrame)(nil),   // 4: dlm.v1.ServerFrame
+	(*v1.Answer)(nil),        // 5: dlm.v1.Answer
+	(*v1.ReadAnswer)(nil),    // 6: dlm.v1.ReadAnswer
+	(*v1.BackupPart)(nil),    // 7: dlm.v1.BackupPart
 }
 var file_dlm_v1_service_proto_depIdxs = []int32{
 	0, // 0: dlm.v1.Locks.Stream:input_type -> dlm.v1.ClientFrame
 	1, // 1: dlm.v1.Locks.Call:input_type -> dlm.v1.Request
 	2, // 2: dlm.v1.Locks.Query:input_type -> dlm.v1.Read
-	3, // 3: dlm.v1.Locks.Stream:output_type -> dlm.v1.ServerFrame
-	4, // 4: dlm.v1.Locks.Call:output_type -> dlm.v1.Answer
-	5, // 5: dlm.v1.Locks.Query:output_type -> dlm.v1.ReadAnswer
-	3, // [3:6] is the sub-list for method output_type
-	0, // [0:3] is the sub-list for method input_type
+	3, // 3: dlm.v1.Admin.Backup:input_type -> dlm.v1.BackupRequest
+	4, // 4: dlm.v1.Locks.Stream:output_type -> dlm.v1.ServerFrame
+	5, // 5: dlm.v1.Locks.Call:output_type -> dlm.v1.Answer
+	6, // 6: dlm.v1.Locks.Query:output_type -> dlm.v1.ReadAnswer
+	7, // 7: dlm.v1.Admin.Backup:output_type -> dlm.v1.BackupPart
+	4, // [4:8] is the sub-list for method output_type
+	0, // [0:4] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name
@@ -68,7 +74,7 @@ func file_dlm_v1_service_proto_init() {
 			NumEnums:      0,
 			NumMessages:   0,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   2,
 		},
 		GoTypes:           file_dlm_v1_service_proto_goTypes,
 		DependencyIndexes: file_dlm_v1_service_proto_depIdxs,
