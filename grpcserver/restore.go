@@ -23,7 +23,7 @@ type Restored struct {
 	ClusterID [16]byte
 	// FirstToken is the least token that the cluster will grant.
 	FirstToken uint64
-	Files      int
+	From       BackupHeader
 }
 
 // Restore makes a data directory out of a backup; dir is missing or empty. No token below floor will be granted; without a
@@ -62,5 +62,5 @@ func Restore(dir string, from io.Reader, floor uint64) (_ Restored, err error) {
 	if err != nil {
 		return Restored{}, err
 	}
-	return Restored{ClusterID: id.ClusterID, FirstToken: c.LastToken() + 1, Files: len(r.Files)}, nil
+	return Restored{ClusterID: id.ClusterID, FirstToken: c.LastToken() + 1, From: r.Header}, nil
 }

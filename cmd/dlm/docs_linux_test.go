@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "write docs/cli.md anew")
 var printed = map[string]any{
 	"acquire": holdView{}, "renew": holdView{}, "release": releaseView{}, "check": checkView{}, "append": appendView{}, "files": []fileView{},
 	"locks": []lockView{}, "sessions": []sessionView{}, "status": statusView{}, "revoke": revokeView{}, "limits": []limitView{},
-	"debug wal": walView{},
+	"debug wal": walView{}, "backup": backupView{}, "restore": restoredView{},
 }
 
 func testRoot(t *testing.T) *cobra.Command {
@@ -158,6 +158,7 @@ var prelude = map[string]string{
 	"check":   `eval "$(dlm acquire nightly --ttl 1m --export)"`,
 	"revoke":  `dlm acquire nightly; eval "$(dlm acquire deploy --ttl 1m --export)"`,
 	"cat":     `head -c 5000 /dev/zero | dlm append journal journal.log`,
+	"restore": `dlm append journal journal.log --data x; dlm backup dlm.backup; gzip < dlm.backup > dlm.backup.gz`,
 	"rm":      `dlm append journal journal.log --data x`,
 }
 
@@ -187,7 +188,7 @@ func TestExamples(t *testing.T) {
 				t.Parallel()
 				addr, _ := startServer(t)
 				dir := t.TempDir()
-				if strings.HasPrefix(verb, "debug") {
+				if strings.HasPrefix(verb, "debug") || strings.Contains(example, "--data ./data") {
 					fillDirectory(t, filepath.Join(dir, "data"))
 				}
 				script := strings.NewReplacer("3652135817330689", "$DLM_TOKEN", "--session 17", "--session $DLM_SESSION").Replace(example)

@@ -80,7 +80,7 @@ the highest that it has seen is safe from holders that have lost the lock and do
 		{groupLocks, []*cobra.Command{newLock(g), newAcquire(g), newRenew(g), newRelease(g), newCheck(g)}},
 		{groupFiles, []*cobra.Command{newAppend(g), newCat(g), newFiles(g), newRm(g)}},
 		{groupLook, []*cobra.Command{newLocks(g), newSessions(g), newStatus(g)}},
-		{groupRun, []*cobra.Command{newRevoke(g), newLimits(g), newDebug(g), newBench(g)}},
+		{groupRun, []*cobra.Command{newRevoke(g), newLimits(g), newBackup(g), newRestore(g), newDebug(g), newBench(g)}},
 	} {
 		for _, verb := range group.verbs {
 			verb.GroupID = group.id
