@@ -67,7 +67,7 @@ func (m *member) part(id uint64) *replica.BackupPart {
 	return nil
 }
 
-// world is a member with a session that holds a lock, and files.
+// filled gives the member a session that holds a lock, and files of these sizes.
 func (m *member) filled(sizes ...int) (append_, remove func(file string, n int)) {
 	m.node.Connect(m.now, 1)
 	m.settle()
@@ -78,19 +78,11 @@ func (m *member) filled(sizes ...int) (append_, remove func(file string, n int))
 			seq++
 			r.Session, r.Instance, r.Sequence, r.Watermark = 1, 1, seq, seq
 		}
-		m.got[1] = nil
-		m.send(1, r)
-		m.settle()
-		for _, f := range m.got[1] {
-			for _, a := range f.GetAnswers() {
-				if a.GetReason() != dlmv1.Reason_REASON_OK {
-					m.t.Fatalf("%v is answered %v", r, a)
-				}
-				return a
-			}
+		a := m.call(1, r)
+		if a.GetReason() != dlmv1.Reason_REASON_OK {
+			m.t.Fatalf("%v is answered %v", r, a)
 		}
-		m.t.Fatalf("no answer to %v", r)
-		return nil
+		return a
 	}
 	send(&dlmv1.Request{Op: &dlmv1.Request_Open{Open: &dlmv1.Open{Key: make([]byte, 16)}}})
 	token := send(&dlmv1.Request{Op: &dlmv1.Request_Acquire{Acquire: &dlmv1.Acquire{Lock: "l"}}}).GetToken()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
+	"pgregory.net/rapid"
 
 	dlmv1 "dlm/api/dlm/v1"
 	"dlm/core"
@@ -18,7 +19,7 @@ import (
 
 // member is a node with its disk: every task runs at once unless the test holds it.
 type member struct {
-	t    *testing.T
+	t    rapid.TB
 	disk *simdisk.Disk
 	cfg  replica.Config
 	st   *wal.Store
