@@ -20,7 +20,7 @@ import (
 
 // lives is one server's machine through all that an operator can do to it: crashes and power cuts, a wiped directory, restores
 // from backups of any age that may be broken off anywhere. The wall clock only moves on. It remembers what must outlive
-// all of that.
+// all of that. The simulator makes backups under more faults and restores them at the end of a run; here life goes on after.
 type lives struct {
 	*member
 	t    *rapid.T

@@ -29,6 +29,7 @@ var faultRates = []faultRate{
 	{FaultClog, 300_000, 4, func(r Chooser, _ *Config, f *Fault) { f.Way, f.Break = r.IntN(3), r.Chance(400_000) }},
 	{FaultReset, 400_000, 8, nil},
 	{FaultRate, 700_000, 8, shapeRate},
+	{FaultBackup, 300_000, 4, nil},
 }
 
 // drawFaults draws the faults of a plan.

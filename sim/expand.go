@@ -20,6 +20,7 @@ const (
 	streamDiskFaults
 	streamDrain
 	streamDiskWork
+	streamBackups
 )
 
 // Expand draws the plan of a seed: each its own subset of the faults, its own sizes and speeds.

@@ -20,6 +20,7 @@ const (
 	FaultClog        FaultKind = "clog"          // one link, as for cut: what is sent piles up, and arrives at once in the end
 	FaultReset       FaultKind = "reset"         // a client's connection breaks
 	FaultRate        FaultKind = "clock-rate"    // a process's clock goes at another rate (Client -1 = the server)
+	FaultBackup      FaultKind = "backup"        // an operator makes a backup; it is no fault, and must not be one
 )
 
 // CrashPoint is where in its work the server dies. The zero value is wherever it happens to be.

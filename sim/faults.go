@@ -32,6 +32,8 @@ func (w *World) strike(f *Fault) {
 		w.scribe.freeze(serverLane, f.For, "stands still")
 	case FaultRate:
 		w.setRate(f)
+	case FaultBackup:
+		w.backups.strike()
 	default:
 		w.disks.strike(f)
 	}

@@ -237,6 +237,7 @@ func (w *World) lastCheck() {
 	}
 	w.tables()
 	w.checkFiles()
+	w.backups.restore()
 	w.note("end", s.node.Core().Hash(), s.node.Applied(), s.node.Core().LastToken())
 }
 

@@ -24,7 +24,7 @@ var crashPoints = []CrashPoint{"", PointArrival, PointDecided, PointSent, PointS
 
 var faultKinds = []FaultKind{
 	FaultServerCrash, FaultCrashLoop, FaultDiskCrash, FaultServerStall, FaultSync, FaultWrite, FaultClientCrash,
-	FaultClientStall, FaultCut, FaultIsolate, FaultClog, FaultReset, FaultRate, FaultRot, FaultStray, FaultStale, FaultRead,
+	FaultClientStall, FaultCut, FaultIsolate, FaultClog, FaultReset, FaultRate, FaultBackup, FaultRot, FaultStray, FaultStale, FaultRead,
 	FaultSlow, FaultFull,
 }
 

@@ -58,6 +58,7 @@ type serverEvent struct {
 	logRes     replica.LogResult
 	fileDone   bool
 	fileRes    replica.FileResult
+	backup     uint64 // the next part of this backup is wanted
 	cause      uint64
 }
 
@@ -249,6 +250,8 @@ func (s *server) work() {
 		case e.logDone:
 			s.w.disks.logged(e.logRes)
 			s.node.LogDone(now, e.logRes)
+		case e.backup != 0:
+			s.w.backups.event(now, e)
 		case e.fileDone:
 			s.node.FileDone(now, e.fileRes)
 		default:
@@ -285,6 +288,9 @@ func (s *server) flush() {
 			return
 		}
 		s.w.net.SendToClient(o.Conn, b)
+	}
+	for i := range eff.Backup {
+		s.w.backups.part(&eff.Backup[i])
 	}
 	if s.crashHere(PointSent) {
 		return

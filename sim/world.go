@@ -31,6 +31,7 @@ type World struct {
 	clients []*client
 	raft    *netsim.RNG
 	disks   *diskFaults
+	backups *backups
 
 	logCheck *logChecker
 	twins    *twinChecker
@@ -71,6 +72,7 @@ func New(p Plan, rec *Recorder) *World {
 	w.probes = newProber(w)
 	w.server = newServer(w)
 	w.disks = newDiskFaults(w)
+	w.backups = newBackups(w)
 	w.replies = newReplyChecker(w)
 	w.logCheck = newLogChecker(w, w.replies, merged(core.DefaultLimits(), w.server.founding().Limits), p.Config.RateBound())
 	w.replies.log = w.logCheck
