@@ -59,6 +59,11 @@ func (o *options) profile(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	// A server shows its metrics once it has recovered; after this it has, and is warm.
+	warm := side.Workload{Name: "warming", Use: side.Use{Workers: 64}}
+	if _, err := side.Once(ctx, server, side.Library(ours), warm, bench.Job{Duration: o.cell}, warm.Name); err != nil {
+		return err
+	}
 	for _, j := range jobs {
 		row, err := o.figures(ctx, server, j.peer, j.Workload)
 		if err != nil {
@@ -119,7 +124,7 @@ func (o *options) figures(ctx context.Context, server *side.Running, peer side.P
 
 // counters are the server's and ours.
 func counters(ctx context.Context, server *side.Running, admin string) (theirs, ours side.Counters, err error) {
-	if theirs, err = side.ServerCounters(ctx, server.PID, admin); err != nil {
+	if theirs, err = side.ServerCounters(ctx, server.PID, admin, server.Dir); err != nil {
 		return theirs, ours, err
 	}
 	var m runtime.MemStats
