@@ -165,6 +165,8 @@ func (s *session) onReattach(now time.Duration, r *request, a *dlmv1.Answer) {
 		s.sized(a)
 		s.renewedBy(s.keySent, a)
 		s.pump() // the window may have grown
+	case a.GetReason() == dlmv1.Reason_REASON_INSTANCE_FENCED && a.GetInstance() < s.instance:
+		// A late copy of what this key was told before it replaced that instance: the answer is still to come.
 	case endsSession(a) && a.GetInstance() != s.instance:
 		s.e.dropRequest(r)
 		s.loseBy(now, a)

@@ -286,6 +286,39 @@ func TestFencedOnlyByALaterInstance(t *testing.T) {
 	}
 }
 
+// A takeover is refused once, since it has to name the instance that it replaces. A late copy of that refusal must not pass
+// for the answer when the same attach binds the session to a new connection.
+func TestLateRefusalOfTheOwnTakeover(t *testing.T) {
+	s := newScript(t, Config{})
+	s.open()
+	const id = 42
+	call := s.e.AttachSession(s.now, 0, id, SessionOptions{})
+	key := s.requests()[0].GetAttach().GetKey()
+	fence := func(instance uint64) *dlmv1.Answer {
+		return &dlmv1.Answer{Key: key, Session: id, Index: 3, Stamp: stampAt(0), Reason: dlmv1.Reason_REASON_INSTANCE_FENCED, Instance: instance}
+	}
+	s.answer(fence(1))
+	if r := s.requests(); len(r) != 1 || r[0].GetAttach().GetReplaces() != 1 {
+		t.Fatalf("sent %v, want an attach that replaces instance 1", r)
+	}
+	s.answer(&dlmv1.Answer{Key: key, Session: id, Instance: 2, Index: 4, Stamp: stampAt(0), TtlNanos: uint64(10 * time.Second), SessionDeadline: stampAt(10 * time.Second)})
+	if fx := s.flush(); len(fx.Done) != 1 || fx.Done[0].Call != call || fx.Done[0].Err != nil {
+		t.Fatalf("done %+v", fx.Done)
+	}
+	s.e.Disconnected(s.now, s.conn)
+	s.dialed()
+	s.hello("one", 20_000, 64)
+	s.requests()
+	s.answer(fence(1))
+	if s.e.sessions[id] == nil || s.e.sessions[id].err != nil {
+		t.Fatal("given up for what was said before it began")
+	}
+	s.answer(fence(3))
+	if x := s.e.sessions[id]; x != nil && !errors.Is(x.err, ErrFenced) {
+		t.Errorf("another instance has taken over, and the session goes on: %v", x.err)
+	}
+}
+
 // The notice of a revoke overtakes the grant.
 func TestLossBeforeItsGrant(t *testing.T) {
 	s := newScript(t, Config{})
