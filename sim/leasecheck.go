@@ -9,8 +9,7 @@ type leaseChecker struct {
 	// held asks a library; excused says that an operator took the risk for this claim: a revoke at once, or a takeover from
 	// a process that still runs.
 	held, excused func(*claim) bool
-	// late says that the log gives the library no reason to believe in this hold any more: it was revoked at once, and the
-	// lease as of the revoke is over.
+	// late says that time has ended the hold in the log, so that anybody else may have the lock.
 	late func(*claim) bool
 }
 
@@ -58,7 +57,7 @@ func (l *leaseChecker) ask() {
 		if c.yes = l.held(c); c.yes {
 			said++
 			if l.late(c) {
-				l.w.fail("G2", "client %d says that it holds %q under token %d, which was revoked at once: it was never told, and its lease as of the revoke is over",
+				l.w.fail("G2", "client %d says that it holds %q under token %d, and in the log the time of that hold is over",
 					c.client, c.lock, c.token)
 			}
 		} else {

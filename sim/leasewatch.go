@@ -9,7 +9,7 @@ type leaseWatch struct {
 
 func newLeaseWatch(w *World) *leaseWatch {
 	l := &leaseWatch{world: w}
-	l.leaseChecker = leaseChecker{w: w, held: l.says, excused: l.excuse, late: l.untold}
+	l.leaseChecker = leaseChecker{w: w, held: l.says, excused: l.excuse, late: l.outlived}
 	return l
 }
 
@@ -48,10 +48,14 @@ func (l *leaseWatch) excuse(k *claim) bool {
 	return true
 }
 
-// untold says whether a claim has outlived what a revoke at once allows it: the holder may not have heard of it yet, but
-// nothing prolongs its lease any more without telling it, so it stops when that lease ends.
-func (l *leaseWatch) untold(k *claim) bool {
+// outlived says whether the log has let time end the hold: its session's lease, its hold limit, or, after a revoke, the
+// lease as of then, which nothing prolongs without telling the holder. The library has to stop before, whether there is a
+// next holder or not. Where somebody took a risk, it has until the risk is over.
+func (l *leaseWatch) outlived(k *claim) bool {
 	log := l.world.logCheck
+	if l.world.plan.Config.ClocksBeyondRho || log.takenUntil(k) > log.now {
+		return false
+	}
 	u, now := log.revokedNow[k.token]
-	return now && log.now >= u.until && !l.world.plan.Config.ClocksBeyondRho && log.takenUntil(k) <= log.now
+	return log.ranOut[k.token] || now && log.now >= u.until
 }

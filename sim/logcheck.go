@@ -42,6 +42,7 @@ type logChecker struct {
 	locks       []*logLock
 	files       []*logFile
 	revokedNow  map[uint64]unblocked // by token
+	ranOut      map[uint64]bool      // tokens whose hold time alone has ended
 	expired     []uint64             // sessions, in order
 	opens       map[string]*dlmv1.Answer
 	openOps     map[string]uint64 // digest of the open
@@ -56,7 +57,7 @@ type logChecker struct {
 // really differ at most, in millionths, whatever the limits tell the cluster.
 func newLogChecker(w watcher, wire wire, limits *dlmv1.Limits, rates uint64) *logChecker {
 	return &logChecker{
-		w: w, wire: wire, rates: rates, limits: limits, revokedNow: map[uint64]unblocked{},
+		w: w, wire: wire, rates: rates, limits: limits, revokedNow: map[uint64]unblocked{}, ranOut: map[uint64]bool{},
 		opens: map[string]*dlmv1.Answer{}, openOps: map[string]uint64{},
 		entries: map[uint64]uint64{}, answers: map[uint64][]*dlmv1.Answer{},
 	}

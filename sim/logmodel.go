@@ -306,11 +306,17 @@ func (l *logChecker) due(trueNow time.Duration) {
 		} else {
 			l.expired = append(l.expired, s.id)
 		}
+		for _, k := range l.locks {
+			for _, h := range k.holds {
+				l.ranOut[h.token] = l.ranOut[h.token] || h.session == s.id
+			}
+		}
 		l.endSession(s, why)
 	}
 	for _, k := range l.locks {
 		for _, h := range append([]*logHold(nil), k.holds...) {
 			if h.deadline > 0 && h.deadline <= l.now {
+				l.ranOut[h.token] = true
 				if s := l.session(h.session); s != nil && !h.revoked {
 					s.lose(k.name, h.token, dlmv1.Reason_REASON_HOLD_LIMIT)
 				}
