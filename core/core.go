@@ -40,6 +40,9 @@ type Core struct {
 	// deadlines holds one item for whatever time alone will change. After Apply all of them lie beyond now.
 	deadlines deadlines
 
+	image     *Image // that is being taken, or nil
+	imageMark uint32 // of the image begun last
+
 	out    Output  // of the entry that is being applied
 	events []Event // of the last entry; the memory is used again
 }
@@ -145,6 +148,7 @@ func (c *Core) sequenced(r *dlmv1.Request) *dlmv1.Answer {
 	if bad.reason != dlmv1.Reason_REASON_OK {
 		watermark, awaited = 0, nil // unusable: forget nothing
 	}
+	c.preserveSession(s)
 	at, ok := s.window.admit(r.Sequence, watermark, awaited)
 	if !ok {
 		a := refused(r, windowFull(s))

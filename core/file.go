@@ -43,6 +43,7 @@ const (
 type file struct {
 	FileRecord
 	link node[file]
+	mark uint32 // see Image
 }
 
 type fileTable struct {
@@ -110,8 +111,10 @@ func (c *Core) appendOp(s *session, seq uint64, op *dlmv1.Append) *dlmv1.Answer 
 	if f == nil {
 		c.lastFile++
 		f = c.files.add(FileRecord{ID: c.lastFile, Name: op.File, Lock: op.Lock})
+		f.mark = c.imageMark
 	}
 	c.out.Files = append(c.out.Files, FileOp{Kind: FileWrite, ID: f.ID, Offset: f.Length, Data: op.Data})
+	c.preserveFile(f)
 	f.grow(op.Data)
 	a := c.reply(s, seq, dlmv1.Reason_REASON_OK)
 	a.Offset, a.Length = length, f.Length
@@ -141,6 +144,7 @@ func (c *Core) deleteOp(s *session, seq uint64, op *dlmv1.Delete) *dlmv1.Answer 
 	if no := c.fence(s, f, op.Lock, op.Token); no.reason != dlmv1.Reason_REASON_OK {
 		return c.no(s, seq, no)
 	}
+	c.removesFile(f)
 	delete(c.files.byName, f.Name)
 	c.files.order.remove(&f.link)
 	c.out.Files = append(c.out.Files, FileOp{Kind: FileDelete, ID: f.ID})

@@ -105,6 +105,7 @@ func (c *Core) acquire(s *session, at *slot, seq uint64, op *dlmv1.Acquire) *dlm
 			return c.no(s, seq, limitReached(c.limits.Locks, "%d locks are in use, at most %d may be", n))
 		}
 		l = c.locks.add(op.Lock)
+		l.mark = c.imageMark
 	}
 	w := waiter{lock: l, session: s, sequence: seq, mode: op.Mode}
 	if l.waiters.n == 0 && l.delay == nil && l.compatible(op.Mode) {
@@ -133,6 +134,7 @@ func (c *Core) enqueue(from *waiter, at *slot, op *dlmv1.Acquire) {
 	w := c.locks.spareWaiters.get()
 	*w = *from
 	l := w.lock
+	c.preserveLock(l)
 	c.lastWaiter++
 	w.id = c.lastWaiter
 	w.since = c.now
@@ -170,6 +172,7 @@ func (c *Core) queuedNotice(w *waiter) *dlmv1.Notice {
 
 // grant turns an acquire that is in no queue into a hold.
 func (c *Core) grant(w *waiter) *dlmv1.Answer {
+	c.preserveLock(w.lock)
 	c.lastToken++
 	h := c.locks.spareHolds.get()
 	*h = hold{
@@ -209,11 +212,12 @@ func (c *Core) serve(l *lock) {
 	if c.lastToken > before && l.waiters.n > 0 {
 		c.contended(l, before) // those who wait were there before these holders
 	}
-	c.locks.sweep(l)
+	c.sweep(l)
 }
 
 // settle records and sends the answer of an acquire that waited.
 func (c *Core) settle(w *waiter, a *dlmv1.Answer) {
+	c.preserveSession(w.session)
 	at := w.session.window.find(w.sequence)
 	at.kind, at.waiter, at.answer = slotAnswered, nil, a
 	c.emit(a)
@@ -221,6 +225,7 @@ func (c *Core) settle(w *waiter, a *dlmv1.Answer) {
 
 // unlink takes an acquire out of its queue.
 func (c *Core) unlink(w *waiter) {
+	c.preserveLock(w.lock)
 	w.lock.waiters.remove(&w.inLock)
 	w.session.waits.remove(&w.inSession)
 	if w.timer != nil {
@@ -284,6 +289,7 @@ func cancelled() refusal {
 // gone then, and maybe that of the lock.
 func (c *Core) drop(h *hold, involuntary bool) {
 	l := h.lock
+	c.preserveLock(l)
 	if h.revoked {
 		c.holdEvent(EventUnblocked, h, dlmv1.Reason_REASON_OK, 0)
 	}
@@ -305,6 +311,7 @@ func (c *Core) drop(h *hold, involuntary bool) {
 
 // due ends a lock-delay.
 func (l *lock) due(c *Core) {
+	c.preserveLock(l)
 	c.locks.spareTimers.put(l.delay)
 	l.delay = nil
 	c.serve(l)
@@ -322,6 +329,7 @@ func (h *hold) due(c *Core) {
 func (c *Core) lost(h *hold, reason dlmv1.Reason, by uint64) *dlmv1.Loss {
 	c.holdEvent(EventLost, h, reason, by)
 	l := h.loss(reason)
+	c.preserveSession(h.session)
 	h.session.remember(l)
 	c.notify(&dlmv1.Notice{
 		Kind: dlmv1.Notice_KIND_LOCK_LOST, Session: h.session.id, Stamp: c.now,
@@ -399,6 +407,7 @@ func (c *Core) renewOp(s *session, seq uint64, op *dlmv1.Renew) *dlmv1.Answer {
 	if limit == 0 {
 		limit = h.terms.get().limit
 	}
+	c.preserveLock(h.lock)
 	if limit == 0 {
 		c.endNever(h)
 	} else {

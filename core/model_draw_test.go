@@ -22,6 +22,7 @@ var (
 type step struct {
 	Wait    int // stamp: that much after the last one
 	Restore bool
+	Image   int // encode so many records of the image
 	Draws   []draw
 }
 
@@ -64,6 +65,7 @@ func drawStep(t *rapid.T) step {
 	return step{
 		Wait:    often(t, "wait", 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 5, 13, -1),
 		Restore: seldom(t, "restore", 6),
+		Image:   rapid.IntRange(0, 4).Draw(t, "image"),
 		Draws:   rapid.SliceOfN(rapid.Custom(drawRequest), 0, 6).Draw(t, "requests"),
 	}
 }

@@ -58,6 +58,7 @@ type run struct {
 	twin   *core.Core
 	watch  *observer
 	story  *story
+	taken  imageRun
 }
 
 func newRun(t *rapid.T, limits *dlmv1.Limits) *run {
@@ -101,6 +102,7 @@ func (r *run) step(i int, s step) {
 	if s.Restore {
 		r.restore()
 	}
+	r.image(s.Image)
 	if a, b := r.core.Hash(), r.twin.Hash(); a != b {
 		r.t.Fatalf("hash %x of core, %x of its twin (restored just now: %v)", a, b, s.Restore)
 	}

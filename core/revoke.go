@@ -44,6 +44,7 @@ func (c *Core) revokeOp(s *session, seq uint64, op *dlmv1.Revoke) *dlmv1.Answer 
 func (c *Core) dropRevoked(l *lock, token uint64) {
 	for h := range l.holds.all() {
 		if h.revoked && (token == 0 || h.token == token) {
+			c.preserveSession(h.session)
 			h.session.unblock(h, c.now)
 			c.drop(h, true)
 		}
@@ -55,6 +56,7 @@ func (c *Core) revoke(h *hold, why string, by uint64) *dlmv1.Loss {
 	if h.revoked {
 		return h.loss(dlmv1.Reason_REASON_LOCK_REVOKED)
 	}
+	c.preserveLock(h.lock)
 	h.revoked = true
 	h.session.unconfirmed++
 	until := h.deadline()
@@ -87,6 +89,7 @@ func (c *Core) revokeSessionOp(s *session, seq uint64, op *dlmv1.RevokeSession) 
 
 // revokeSession makes the session refuse everything but Close. It ends when it is closed, or when its lease ends.
 func (c *Core) revokeSession(s *session, why string, by uint64) {
+	c.preserveSession(s)
 	s.revoked = true
 	s.why = why
 	c.event(Event{Kind: EventRevoked, Session: s.id, By: by, Why: why})

@@ -46,6 +46,7 @@ type session struct {
 	unblocked   []unblocked // by token; what is over may be among them
 	revoked     bool        // by RevokeSession: it cannot be renewed and does nothing any more but end
 	ended       bool        // it is in no table any more
+	mark        uint32      // see Image
 	why         string
 
 	link node[session]
@@ -134,7 +135,7 @@ func (c *Core) open(r *dlmv1.Request, op *dlmv1.Open) *dlmv1.Answer {
 	c.sessions.last++
 	s := &session{
 		id: c.sessions.last, instance: 1, ttl: op.TtlNanos, opened: c.now, label: op.Label,
-		openKey: toKey(op.Key), openDigest: digestOpen(op), key: toKey(op.Key),
+		openKey: toKey(op.Key), openDigest: digestOpen(op), key: toKey(op.Key), mark: c.imageMark,
 	}
 	if s.ttl == 0 {
 		s.ttl = c.limits.DefaultTtlNanos
@@ -185,6 +186,7 @@ func (c *Core) attach(r *dlmv1.Request, op *dlmv1.Attach) *dlmv1.Answer {
 		a.Key = append([]byte(nil), op.GetKey()...)
 		return a
 	}
+	c.preserveSession(s)
 	s.forgetUnblocked(c.now)
 	a := c.reply(s, 0, dlmv1.Reason_REASON_OK)
 	a.Key = append([]byte(nil), op.Key...)
@@ -200,6 +202,7 @@ func (c *Core) attach(r *dlmv1.Request, op *dlmv1.Attach) *dlmv1.Answer {
 
 // takeOver makes the sender of key the session's only instance.
 func (c *Core) takeOver(s *session, k key) {
+	c.preserveSession(s)
 	s.instance++
 	s.key = k
 	c.event(Event{Kind: EventTakenOver, Session: s.id})
@@ -245,6 +248,7 @@ func (s *session) due(c *Core) {
 // end takes the session out of everything. Its places in queues go first, so that none of its own holds is granted to
 // it once more on the way.
 func (c *Core) end(s *session, reason dlmv1.Reason) {
+	c.removesSession(s)
 	s.ended = true
 	c.deadlines.remove(&s.timer)
 	c.sessions.remove(s, reason)

@@ -11,7 +11,8 @@ import (
 	dlmv1 "dlm/api/dlm/v1"
 )
 
-// The encoding of a snapshot. It is canonical: states that were reached by the same log have the same bytes.
+// The encoding of a snapshot. Each record has one encoding only, but records may come in any order: one that changes while
+// an Image is taken comes early.
 //
 //	+---------+---------+------------------------------------------+--------+
 //	| "dlmcore" (7)     | version (1)  | body                      | crc (4)|
@@ -23,9 +24,9 @@ import (
 //
 //	body      now index lastToken lastSession lastWaiter lastFile clusterID(16)
 //	          limits: 18 numbers in the order of their fields
-//	          list of session, by id
-//	          list of lock, in the order they ceased to be free
-//	          list of file, by id
+//	          list of session
+//	          list of lock
+//	          list of file
 //	          list of ended: id reason, in the order they ended
 //	session   id instance ttl opened deadline text:label openKey(16) openDigest key(16) revoked:flag text:why
 //	          answer (of the Open)  list of loss (remembered)
@@ -55,16 +56,10 @@ var (
 	ErrSnapshotVersion = errors.New("core: unknown version of snapshot")
 )
 
-// Snapshot is the whole state.
+// Snapshot is the whole state, at once. See Image for a large one.
 func (c *Core) Snapshot() []byte {
 	e := &encoder{}
-	e.b = append(e.b, snapshotMagic...)
-	e.b = append(e.b, snapshotVersion)
-	e.numbers(c.now, c.index, c.lastToken, c.sessions.last, c.lastWaiter, c.lastFile)
-	e.b = append(e.b, c.clusterID[:]...)
-	for _, f := range limitFields {
-		e.number(*f.of(c.limits))
-	}
+	e.head(c)
 	e.count(c.sessions.order.n)
 	for s := range c.sessions.order.all() {
 		e.session(s)
@@ -75,21 +70,32 @@ func (c *Core) Snapshot() []byte {
 	}
 	e.count(c.files.order.n)
 	for f := range c.files.order.all() {
-		e.number(f.ID)
-		e.text(f.Name)
-		e.text(f.Lock)
-		e.numbers(f.Length, uint64(f.CRC), uint64(f.TailCRC))
+		e.file(f)
 	}
-	e.count(len(c.sessions.ended))
-	for i := range c.sessions.ended {
-		x := c.sessions.ended[(c.sessions.oldest+i)%len(c.sessions.ended)]
-		e.numbers(x.id, uint64(x.reason))
-	}
+	e.ended(c)
 	return binary.LittleEndian.AppendUint32(e.b, crc32.Checksum(e.b, castagnoli))
 }
 
-// Hash is a digest of Snapshot's bytes: servers with different hashes at one index have diverged.
-func (c *Core) Hash() uint64 { return newDigest(0).bytes(c.Snapshot()).sum() }
+// Hash is a digest of the state: servers with different hashes at one index have diverged. The order of the locks' records
+// does not count, because nothing acts on it.
+func (c *Core) Hash() uint64 {
+	e := &encoder{}
+	e.head(c)
+	for s := range c.sessions.order.all() {
+		e.session(s)
+	}
+	for f := range c.files.order.all() {
+		e.file(f)
+	}
+	e.ended(c)
+	sum := newDigest(0).bytes(e.b).sum()
+	for l := range c.locks.order.all() {
+		e.b = e.b[:0]
+		e.lock(l)
+		sum += newDigest(1).bytes(e.b).sum()
+	}
+	return sum
+}
 
 type encoder struct{ b []byte }
 
@@ -119,6 +125,32 @@ func (e *encoder) text(s string) {
 func (e *encoder) bytes(s []byte) {
 	e.count(len(s))
 	e.b = append(e.b, s...)
+}
+
+// head is all that is there once, but for the ended sessions.
+func (e *encoder) head(c *Core) {
+	e.b = append(e.b, snapshotMagic...)
+	e.b = append(e.b, snapshotVersion)
+	e.numbers(c.now, c.index, c.lastToken, c.sessions.last, c.lastWaiter, c.lastFile)
+	e.b = append(e.b, c.clusterID[:]...)
+	for _, f := range limitFields {
+		e.number(*f.of(c.limits))
+	}
+}
+
+func (e *encoder) ended(c *Core) {
+	e.count(len(c.sessions.ended))
+	for i := range c.sessions.ended {
+		x := c.sessions.ended[(c.sessions.oldest+i)%len(c.sessions.ended)]
+		e.numbers(x.id, uint64(x.reason))
+	}
+}
+
+func (e *encoder) file(f *file) {
+	e.number(f.ID)
+	e.text(f.Name)
+	e.text(f.Lock)
+	e.numbers(f.Length, uint64(f.CRC), uint64(f.TailCRC))
 }
 
 func (e *encoder) session(s *session) {
@@ -290,12 +322,17 @@ func (d *decoder) core(c *Core) {
 	for _, f := range limitFields {
 		*f.of(c.limits) = d.number()
 	}
-	for n := d.count(); n > 0 && d.err == nil; n-- {
-		d.session(c)
-	}
+	d.sessions(c)
 	var holds []*hold
 	var waiters []*waiter
-	for n := d.count(); n > 0 && d.err == nil; n-- {
+	n := d.count()
+	if most := len(d.b) / leastLock; n > most {
+		d.fail("%d locks, %d bytes cannot hold more than %d", n, len(d.b), most)
+	} else {
+		c.locks.byName = make(map[string]*lock, n)
+		holds = make([]*hold, 0, n)
+	}
+	for ; n > 0 && d.err == nil; n-- {
 		holds, waiters = d.lock(c, holds, waiters)
 	}
 	// The locks gave them in their own order; a session has them in order of token and id.
@@ -308,16 +345,8 @@ func (d *decoder) core(c *Core) {
 		w.session.waits.push(&w.inSession, w)
 	}
 	c.waiting = len(waiters)
-	for n := d.count(); n > 0 && d.err == nil; n-- {
-		r := FileRecord{ID: d.number(), Name: d.text(), Lock: d.text(), Length: d.number()}
-		r.CRC, r.TailCRC = uint32(d.upTo(1<<32-1)), uint32(d.upTo(1<<32-1))
-		if c.files.byName[r.Name] != nil {
-			d.fail("the file %q is there twice", r.Name)
-			return
-		}
-		c.files.add(r)
-	}
-	n := d.count()
+	d.files(c)
+	n = d.count()
 	if n > endedKept {
 		d.fail("%d ended sessions, at most %d are kept", n, endedKept)
 	}
@@ -326,7 +355,52 @@ func (d *decoder) core(c *Core) {
 	}
 }
 
-func (d *decoder) session(c *Core) {
+// leastSession and leastLock are fewer bytes than a record of each has: they bound what a wrong count can allocate.
+const (
+	leastSession = 64
+	leastLock    = 8
+)
+
+func (d *decoder) sessions(c *Core) {
+	n := d.count()
+	if most := len(d.b) / leastSession; n > most {
+		d.fail("%d sessions, %d bytes cannot hold more than %d", n, len(d.b), most)
+		return
+	}
+	c.sessions.byID, c.sessions.byKey = make(map[uint64]*session, n), make(map[key]*session, n)
+	all := make([]*session, 0, n)
+	for ; n > 0; n-- {
+		s := d.session(c)
+		if d.err != nil {
+			return
+		}
+		c.sessions.byID[s.id], c.sessions.byKey[s.openKey] = s, s
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b *session) int { return cmp.Compare(a.id, b.id) })
+	for _, s := range all {
+		c.sessions.add(s)
+	}
+}
+
+func (d *decoder) files(c *Core) {
+	var all []FileRecord
+	for n := d.count(); n > 0 && d.err == nil; n-- {
+		r := FileRecord{ID: d.number(), Name: d.text(), Lock: d.text(), Length: d.number()}
+		r.CRC, r.TailCRC = uint32(d.upTo(1<<32-1)), uint32(d.upTo(1<<32-1))
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(a, b FileRecord) int { return cmp.Compare(a.ID, b.ID) })
+	for _, r := range all {
+		if c.files.byName[r.Name] != nil {
+			d.fail("the file %q is there twice", r.Name)
+			return
+		}
+		c.files.add(r)
+	}
+}
+
+func (d *decoder) session(c *Core) *session {
 	s := &session{
 		id: d.number(), instance: d.number(), ttl: d.number(), opened: d.number(), deadline: d.number(),
 		label: d.text(), openKey: d.key(), openDigest: d.number(), key: d.key(), revoked: d.flag(), why: d.text(),
@@ -344,15 +418,15 @@ func (d *decoder) session(c *Core) {
 		s.window.buf = append(s.window.buf, at)
 	}
 	if d.err != nil {
-		return
+		return nil
 	}
 	if c.sessions.byID[s.id] != nil || c.sessions.byKey[s.openKey] != nil {
 		d.fail("the session %d or its key is there twice", s.id)
-		return
+		return nil
 	}
 	s.timer = deadline{kind: dueSession, id: s.id, owner: s}
 	c.deadlines.set(&s.timer, s.deadline)
-	c.sessions.add(s)
+	return s
 }
 
 func (d *decoder) lock(c *Core, holds []*hold, waiters []*waiter) ([]*hold, []*waiter) {

@@ -13,6 +13,7 @@ type lock struct {
 	waiters list[waiter] // in order of id. L3: the first cannot be granted now
 	delay   *deadline    // nobody is granted the lock before it; nil = no delay runs
 	link    node[lock]
+	mark    uint32 // see Image
 }
 
 // delayed is the end of the lock-delay that runs; 0 = none does.
@@ -108,8 +109,10 @@ func (t *lockTable) add(name string) *lock {
 }
 
 // sweep removes the record of a lock that has become free.
-func (t *lockTable) sweep(l *lock) {
+func (c *Core) sweep(l *lock) {
 	if l.holds.n == 0 && l.waiters.n == 0 && l.delay == nil {
+		c.removesLock(l)
+		t := &c.locks
 		delete(t.byName, l.name)
 		t.order.remove(&l.link)
 		t.spareLocks.put(l)
