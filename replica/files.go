@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"go.etcd.io/raft/v3/raftpb"
-
 	dlmv1 "dlm/api/dlm/v1"
 	"dlm/core"
 	"dlm/wal"
@@ -16,25 +14,18 @@ import (
 // fileSide is what the node wants from the file goroutine: the bytes of appends, reads of them, and snapshots. One queue in
 // order, so that a read finds what was applied before it, and a snapshot counts only on files that are written.
 type fileSide struct {
-	busy          bool
-	queue         []fileJob
-	unwritten     int // bytes of the writes in the queue or on their way
-	snapshotIndex uint64
-	sinceSnapshot uint64 // bytes of log
-	// stuck: a write did not fit. It waits at the head of the queue. snapshotNeeds: a snapshot of that size did not.
-	stuck         bool
-	snapshotNeeds uint64
-	snapshotting  bool
-	snapshotSince time.Duration // when it was begun
-	snapshotTook  time.Duration // the last one that was saved
-	snapshots     uint64        // saved since the start
+	busy      bool
+	queue     []fileJob
+	unwritten int // bytes of the writes in the queue or on their way
+	// stuck: a write did not fit. It waits at the head of the queue.
+	stuck bool
 }
 
 // fileJob is one step; exactly one field is set.
 type fileJob struct {
 	write    *core.FileOp
 	read     *fileRead
-	snapshot *snapshotJob
+	snapshot *snapshotPart
 	backup   *backupRead
 	check    []core.FileRecord // at start: the files that the snapshot counts on
 	prepare  bool              // a part of the log's next segment
@@ -47,13 +38,6 @@ type fileRead struct {
 	record core.FileRecord
 	offset uint64
 	bytes  uint64
-}
-
-type snapshotJob struct {
-	snapshot wal.Snapshot
-	live     map[uint64]bool // files of its state
-	below    uint64          // files with a lower id that are not live may go
-	since    uint64          // bytes of log that it makes superfluous
 }
 
 // FileTask is some of the queue's jobs, in order.
@@ -69,11 +53,12 @@ type FileResult struct {
 	err      error
 	reads    []*fileRead
 	written  int
-	snapshot uint64
+	snapshot uint64 // that was made durable
+	part     bool   // of a snapshot was dealt with
 	backup   *backupRead
-	tooLarge *snapshotJob // the snapshot that did not fit
-	undone   []fileJob    // from the first write on that did not fit
-	prepared bool         // a part of the log's next segment was made, or (noRoom) did not fit
+	tooLarge bool      // it did not fit, and with it the snapshot
+	undone   []fileJob // from the first write on that did not fit
+	prepared bool      // a part of the log's next segment was made, or (noRoom) did not fit
 	noRoom   bool
 	measured bool
 	space    wal.Space
@@ -81,7 +66,7 @@ type FileResult struct {
 
 // DidNotFit says what the disk had no room for: a write to a file, a snapshot, the log's next segment.
 func (r *FileResult) DidNotFit() (write, snapshot, segment bool) {
-	return len(r.undone) > 0, r.tooLarge != nil, r.noRoom
+	return len(r.undone) > 0, r.tooLarge, r.noRoom
 }
 
 // Run does the task. It blocks for as long as the disk takes.
@@ -117,8 +102,7 @@ func (j fileJob) run(s *wal.Store, res *FileResult) error {
 	case j.snapshot != nil:
 		err := j.snapshot.run(s, res)
 		if errors.Is(err, wal.ErrFull) {
-			res.tooLarge = j.snapshot // the log keeps what it has, and another one follows when there is room
-			return nil
+			res.tooLarge, err = true, nil // the log keeps what it has, and another one follows when there is room
 		}
 		return err
 	case j.prepare:
@@ -155,18 +139,6 @@ func (r *fileRead) run(s *wal.Store, res *FileResult) error {
 	return nil
 }
 
-// run makes the snapshot durable after the files that it counts on, and only then lets files go that no snapshot knows.
-func (j *snapshotJob) run(s *wal.Store, res *FileResult) error {
-	if err := s.SyncFiles(); err != nil {
-		return err
-	}
-	if err := s.SaveSnapshot(j.snapshot); err != nil {
-		return err
-	}
-	res.snapshot = j.snapshot.Index
-	return s.CollectFiles(j.below, func(id uint64) bool { return j.live[id] })
-}
-
 // recover lets the files that the snapshot counts on be checked before anything else touches them.
 func (f *fileSide) recover(c *core.Core) {
 	var all []core.FileRecord
@@ -185,38 +157,6 @@ func (f *fileSide) write(ops []core.FileOp) {
 			f.queue = append(f.queue, fileJob{write: &ops[i]})
 		}
 	}
-}
-
-// maybeSnapshot queues a snapshot of the lock table when enough log has been written since the last one.
-func (n *Node) maybeSnapshot(due bool) {
-	f := &n.files
-	enough := n.cfg.SnapshotBytes
-	if n.space.noRoom {
-		enough = min(enough, n.cfg.LogReserveBytes) // segments that it makes superfluous give room to the next one
-	}
-	want := f.sinceSnapshot >= enough
-	if f.snapshotNeeds > 0 {
-		want = due && n.space.free >= f.snapshotNeeds // again
-	}
-	if f.snapshotting || f.stuck || !want {
-		return
-	}
-	_, conf, err := n.storage.InitialState()
-	if err != nil {
-		n.fail(fmt.Errorf("replica: %w", err))
-		return
-	}
-	job := &snapshotJob{
-		snapshot: wal.Snapshot{Index: n.applied, Term: n.term, Voters: conf.GetVoters(), Data: n.core.Snapshot()},
-		live:     map[uint64]bool{},
-		below:    n.core.NextFileID(),
-		since:    f.sinceSnapshot,
-	}
-	n.core.EachFile(func(r core.FileRecord) { job.live[r.ID] = true })
-	n.backups.keep(job.live)
-	f.snapshotting, f.sinceSnapshot, f.snapshotSince = true, 0, n.now
-	n.space.snapshotBytes = uint64(len(job.snapshot.Data))
-	f.queue = append(f.queue, fileJob{snapshot: job})
 }
 
 // start begins a task, if there is one. try: what did not fit may be tried again.
@@ -249,13 +189,7 @@ func (n *Node) FileDone(now time.Duration, res FileResult) {
 	if res.backup != nil {
 		n.backupDone(res.backup)
 	}
-	if res.snapshot > 0 {
-		n.snapshotDone(res.snapshot)
-	}
-	if j := res.tooLarge; j != nil {
-		f.snapshotting, f.snapshotNeeds = false, uint64(len(j.snapshot.Data))
-		f.sinceSnapshot += j.since
-	}
+	n.snapshotWritten(&res)
 	if f.stuck = len(res.undone) > 0; f.stuck {
 		f.queue = append(res.undone, f.queue...)
 		n.refuseFileReads()
@@ -282,25 +216,6 @@ func (n *Node) refuseFileRead(conn uint64, a *dlmv1.ReadAnswer) {
 }
 
 const stuckDetail = "the disk is full, and appended bytes wait to be written"
-
-// snapshotDone lets go of the log that the durable snapshot covers, in memory and on disk.
-func (n *Node) snapshotDone(index uint64) {
-	n.files.snapshotting, n.files.snapshotNeeds = false, 0
-	n.files.snapshots++
-	n.files.snapshotTook = n.now - n.files.snapshotSince
-	n.files.snapshotIndex = index
-	n.log.cut = index
-	_, conf, err := n.storage.InitialState()
-	if err == nil {
-		_, err = n.storage.CreateSnapshot(index, &raftpb.ConfState{Voters: conf.GetVoters()}, nil)
-	}
-	if err == nil {
-		err = n.storage.Compact(index)
-	}
-	if err != nil {
-		n.fail(fmt.Errorf("replica: %w", err))
-	}
-}
 
 // Err is why the task failed, nil if it did not.
 func (r FileResult) Err() error { return r.err }

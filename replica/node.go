@@ -26,6 +26,8 @@ type Config struct {
 	Version string
 	// SnapshotBytes is how much log is written between two snapshots. Default 64 MiB; simulation 4 KiB to 64 KiB.
 	SnapshotBytes uint64
+	// SnapshotSlice is how many records of a snapshot are encoded at once: requests wait for no more. Default 512; simulation 1 to 64.
+	SnapshotSlice int
 	// EntryBytes limits the requests of one log entry; at least one request is always taken. Default 1 MiB.
 	EntryBytes uint64
 	// MaxPending limits the requests and reads that wait inside the node, those in queues of locks aside. What renews or gives
@@ -56,6 +58,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.SnapshotBytes == 0 {
 		c.SnapshotBytes = 64 << 20
+	}
+	if c.SnapshotSlice == 0 {
+		c.SnapshotSlice = 512
 	}
 	if c.EntryBytes == 0 {
 		c.EntryBytes = 1 << 20
@@ -109,6 +114,7 @@ type Node struct {
 	reads    readQueue
 	log      logSide
 	files    fileSide
+	snap     snapshotSide
 	space    spaceSide
 	backups  backupSide
 
@@ -173,9 +179,8 @@ func Start(cfg Config, rec *wal.Recovered, now time.Duration) (*Node, error) {
 	n.queued.init()
 	n.conns.init()
 	n.log.hard, n.log.written = rec.HardState, rec.HardState
-	n.files.snapshotIndex = rec.Snapshot.Index
+	n.snap.index, n.snap.size = rec.Snapshot.Index, uint64(len(rec.Snapshot.Data))
 	n.files.recover(c)
-	n.space.snapshotBytes = uint64(len(rec.Snapshot.Data))
 	if len(rec.Snapshot.Voters) == 1 && rec.Snapshot.Voters[0] == cfg.MemberID {
 		// Nobody else could be leading: no need to wait for an election timeout.
 		if err := rn.Campaign(); err != nil {
@@ -219,7 +224,10 @@ func (n *Node) Applied() uint64 { return n.applied }
 func (n *Node) Term() uint64 { return n.term }
 
 // Stop refuses every new request with REASON_UNAVAILABLE. Call Flush and run its effects until Idle.
-func (n *Node) Stop() { n.stopped = true }
+func (n *Node) Stop() {
+	n.stopped = true
+	n.snap.stop()
+}
 
 // Idle says that no task is on its way and nothing waits to be logged, read or written. A node that was told to stop does not
 // wait for room on the disk: what did not fit into the log was not acknowledged, and what did not fit into files is in the log.
@@ -231,7 +239,7 @@ func (n *Node) Idle() bool {
 		return true
 	}
 	return !n.log.busy && !n.files.busy && !n.log.wants() && len(n.files.queue) == 0 &&
-		n.requests.unlogged() == 0 && n.reads.empty()
+		n.requests.unlogged() == 0 && n.reads.empty() && !n.snap.taking()
 }
 
 // Effects are what a Flush wants done; see the package's documentation for the duties.
@@ -265,7 +273,7 @@ func (n *Node) Flush(now time.Duration) Effects {
 		return Effects{Err: n.err}
 	}
 	due := n.space.due(n.now)
-	n.maybeSnapshot(due)
+	n.takeSnapshot(due)
 	n.watchSpace(due)
 	parts := n.backupParts
 	n.backupParts = nil

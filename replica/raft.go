@@ -74,7 +74,7 @@ func (n *Node) applyEntry(e *raftpb.Entry) {
 		batch = b
 	}
 	n.applied, n.term = index, e.GetTerm()
-	n.files.sinceSnapshot += uint64(len(e.GetData())) + entryOverhead
+	n.snap.since += uint64(len(e.GetData())) + entryOverhead
 	if batch == nil {
 		n.maybeLead(e.GetTerm())
 		return

@@ -100,7 +100,7 @@ func (n *Node) serveRead(r readRequest) {
 	}
 	if st := a.GetStatus(); st != nil {
 		st.MemberId, st.Version = n.cfg.MemberID, n.cfg.Version
-		st.Term, st.Index, st.SnapshotIndex = n.term, n.applied, n.files.snapshotIndex
+		st.Term, st.Index, st.SnapshotIndex = n.term, n.applied, n.snap.index
 	}
 	n.conns.read(r.conn, a)
 }

@@ -52,7 +52,6 @@ type spaceSide struct {
 	preparing, noRoom bool
 	measuring         bool          // a job that only measures is queued or on its way
 	checkAt           time.Duration // when to look again, unless the level is DiskOK
-	snapshotBytes     uint64        // size of the newest snapshot
 }
 
 // due says whether it is time to look again, and to try again what did not fit.
@@ -61,7 +60,7 @@ func (s *spaceSide) due(now time.Duration) bool { return s.level != DiskOK && no
 // reserve is the room that appends must leave: for a segment and more of log, for the next snapshot beside the last, and for
 // what was promised already.
 func (n *Node) reserve() uint64 {
-	return n.cfg.ReserveBytes + 2*n.space.snapshotBytes + uint64(n.files.unwritten) + uint64(n.requests.appendBytes)
+	return n.cfg.ReserveBytes + 2*n.snap.size + uint64(n.files.unwritten) + uint64(n.requests.appendBytes)
 }
 
 // assess sets the level.
@@ -77,7 +76,7 @@ func (n *Node) assess() {
 		s.level = DiskFull
 	case s.noRoom && !s.ready && s.log < int64(n.cfg.LogReserveBytes):
 		s.level = DiskLow
-	case s.noRoom || n.files.stuck || n.files.snapshotNeeds > 0 || s.known && s.free < need:
+	case s.noRoom || n.files.stuck || n.snap.needs > 0 || s.known && s.free < need:
 		s.level = DiskTight
 	default:
 		s.level = DiskOK

@@ -30,7 +30,7 @@ func (n *Node) Stats() Stats {
 		Table:       n.core.Read(&dlmv1.Read{Op: &dlmv1.Read_GetStatus{GetStatus: &dlmv1.GetStatus{}}}).GetStatus(),
 		Connections: len(n.conns.live), Pending: n.requests.unlogged() + n.reads.count,
 		UnwrittenBytes: n.files.unwritten, Disk: n.Disk(), Answers: n.conns.given,
-		Snapshots: n.files.snapshots, SnapshotIndex: n.files.snapshotIndex, SnapshotTook: n.files.snapshotTook,
+		Snapshots: n.snap.count, SnapshotIndex: n.snap.index, SnapshotTook: n.snap.took,
 	}
 }
 

@@ -38,6 +38,8 @@ type Config struct {
 	// SegmentBytes, SnapshotBytes and EntryBytes keep the server's files small, so that it cuts them often.
 	SegmentBytes              int64
 	SnapshotBytes, EntryBytes uint64
+	// SnapshotSlice is how many records of a snapshot are encoded between two steps. 0 = the server's default, which is all of them.
+	SnapshotSlice int `json:",omitempty"`
 	// ReserveBytes of the disk are not for appends. At least a segment.
 	ReserveBytes uint64
 	// MaxPending is the server's. 0 = its default.

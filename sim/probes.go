@@ -102,6 +102,8 @@ const (
 	snapshotWaiters
 	snapshotRevoked
 	snapshotAndLog
+	appliedInImage
+	endsInImage
 	tornTail
 	diesInRecovery
 	diesUnled
@@ -205,6 +207,8 @@ var probes = [numProbes]Probe{
 	snapshotWaiters:  {"a queue comes back from a snapshot", "waiters are state"},
 	snapshotRevoked:  {"an unconfirmed revoke comes back from a snapshot", "so is what still blocks"},
 	snapshotAndLog:   {"a recovery takes a snapshot and entries after it", "and not only one of them"},
+	appliedInImage:   {"an entry is applied while a snapshot is encoded", "it is no part of that snapshot"},
+	endsInImage:      {"a session ends while a snapshot is encoded", "records go that the snapshot may still need"},
 	tornTail:         {"a torn tail is left behind", "a batch was being written when the server died"},
 	diesInRecovery:   {"the server dies in recovery", "and the next recovery finds what that one left"},
 	diesUnled:        {"the server dies before it leads", "its own election was on its way to the disk"},

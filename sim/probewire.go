@@ -2,10 +2,13 @@ package sim
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	dlmv1 "dlm/api/dlm/v1"
 	"dlm/client/engine"
+	"dlm/core"
+	"dlm/replica"
 	"dlm/wal"
 )
 
@@ -176,6 +179,15 @@ func (p *prober) serverUp(s *server, rec *wal.Recovered) {
 	}
 	p.meetIf(snapshotWaiters, waits)
 	p.meetIf(snapshotRevoked, revoked)
+}
+
+// image takes an applied entry.
+func (p *prober) image(n *replica.Node, out core.Output) {
+	if _, encoding := n.Snapshotting(); !encoding {
+		return
+	}
+	p.meet(appliedInImage)
+	p.meetIf(endsInImage, slices.ContainsFunc(out.Events, func(e core.Event) bool { return e.Kind == core.EventEnded }))
 }
 
 // serverDies takes the end of a process, as long as it can still be looked at.

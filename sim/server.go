@@ -119,7 +119,7 @@ func (s *server) start(again *Fault) {
 	s.w.disks.hardState(rec.HardState)
 	cfg := s.w.plan.Config
 	s.node, err = replica.Start(replica.Config{
-		MemberID: memberID, Version: "sim", SnapshotBytes: cfg.SnapshotBytes, EntryBytes: cfg.EntryBytes,
+		MemberID: memberID, Version: "sim", SnapshotBytes: cfg.SnapshotBytes, EntryBytes: cfg.EntryBytes, SnapshotSlice: cfg.SnapshotSlice,
 		MaxPending: cfg.MaxPending, MaxWait: cfg.MaxWait, MaxFileBytes: cfg.MaxFileBytes, Observe: s.w.observe,
 		ReserveBytes: cfg.ReserveBytes, LogReserveBytes: uint64(cfg.SegmentBytes) / 4,
 	}, rec, s.read())
@@ -169,6 +169,7 @@ func (s *server) end(power bool, why *Fault) {
 	s.w.mark("server down", s.life, b2u(power), 0)
 	s.w.scribe.down(serverLane, downNames[power], why, "the server is down: "+downNames[power])
 	s.tasks.drop()
+	s.w.images.down()
 	s.up, s.node, s.store, s.inbox, s.log, s.file, s.timer = false, nil, nil, nil, nil, nil, 0
 	s.waking, s.stalled, s.crashAt = false, 0, nil
 	s.w.outageBegins()
@@ -270,6 +271,7 @@ func (s *server) work() {
 
 func (s *server) flush() {
 	eff := s.node.Flush(s.read())
+	s.w.images.flushed(s.node)
 	s.w.afterServerStep()
 	if eff.Err != nil {
 		s.stopped(eff.Err)
@@ -347,6 +349,9 @@ func (s *server) startLog(t *replica.LogTask) {
 
 func (s *server) startFile(t *replica.FileTask) {
 	s.file = t
+	if part, first, last, ok := t.SnapshotPart(); ok {
+		s.w.images.part(part, first, last)
+	}
 	d := s.diskTime()
 	task := s.w.scribe.diskTask("files", d, nil)
 	s.maybeDiskCrash(d)

@@ -35,6 +35,7 @@ type World struct {
 
 	logCheck *logChecker
 	twins    *twinChecker
+	images   imageChecker
 	replies  *replyChecker
 	leases   *leaseWatch
 	terms    termChecker
@@ -122,6 +123,7 @@ func (w *World) Run() error {
 		return err
 	}
 	var err error
+	w.images.w = w
 	if w.twins, err = newTwinChecker(w, w.server.founding()); err != nil {
 		return err
 	}
@@ -209,6 +211,7 @@ func (w *World) observe(index, stamp uint64, reqs []*dlmv1.Request, out core.Out
 	w.logCheck.entry(w.sim.Now(), index, stamp, hash, reqs, out)
 	w.twins.entry(index, stamp, hash, reqs, w.server.node.Core())
 	w.probes.entry(index, stamp, reqs, out)
+	w.probes.image(w.server.node, out)
 	w.guarded.entry()
 }
 

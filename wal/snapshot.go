@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 
 	"dlm/wal/vfs"
@@ -20,8 +21,9 @@ import (
 //	+---------------+---------------+----------------+----------------+
 const snapshotHeaderSize = 64
 
-func encodeSnapshot(id Identity, sn Snapshot) []byte {
-	b := make([]byte, snapshotHeaderSize, snapshotHeaderSize+8*len(sn.Voters)+len(sn.Data))
+// encodeSnapshotHead is all that precedes the data, without the CRC.
+func encodeSnapshotHead(id Identity, sn Snapshot) []byte {
+	b := make([]byte, snapshotHeaderSize, snapshotHeaderSize+8*len(sn.Voters))
 	putFileHeader(b, magicSnapshot)
 	id.put(b[16:])
 	le.PutUint64(b[40:], sn.Index)
@@ -30,8 +32,6 @@ func encodeSnapshot(id Identity, sn Snapshot) []byte {
 	for _, v := range sn.Voters {
 		b = le.AppendUint64(b, v)
 	}
-	b = append(b, sn.Data...)
-	putHeaderCRC(b)
 	return b
 }
 
@@ -55,24 +55,69 @@ func decodeSnapshot(name string, b []byte) (id Identity, sn Snapshot, err error)
 	return id, sn, nil
 }
 
-// SaveSnapshot makes a snapshot durable and removes the older ones. The data
-// files that its state counts on have to be synced before (SyncFiles). The
-// index must not be below that of the last one. After ErrFull the older one
-// stands.
+// SaveSnapshot makes a snapshot durable at once: BeginSnapshot, its data, and
+// FinishSnapshot.
 func (s *Store) SaveSnapshot(sn Snapshot) error {
+	if err := s.BeginSnapshot(sn); err != nil {
+		return err
+	}
+	return s.FinishSnapshot()
+}
+
+// BeginSnapshot begins to write a snapshot, whose data, or the first part of
+// it, is sn.Data. One that was begun and not finished is given up. The index
+// must not be below that of the last one.
+//
+// After ErrFull, here and in the two calls that follow, the snapshot is given
+// up and the older one stands.
+func (s *Store) BeginSnapshot(sn Snapshot) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
-	old := s.snapIndex.Load()
-	if sn.Index < old || len(sn.Voters) > maxVoters {
+	if old := s.snapIndex.Load(); sn.Index < old || len(sn.Voters) > maxVoters {
 		return s.fail(fmt.Errorf("%w: snapshot at %d with %d voters; the last is at %d, at most %d voters",
 			ErrUse, sn.Index, len(sn.Voters), old, maxVoters))
 	}
-	if err := writeSnapshot(s.fs, s.dir, s.id, sn); err != nil {
+	if err := s.GiveUpSnapshot(); err != nil {
+		return err
+	}
+	w, err := beginSnapshot(s.fs, s.dir, s.id, sn)
+	if err != nil {
 		return s.fail(err)
 	}
-	s.snapIndex.Store(sn.Index)
-	if sn.Index != old {
+	s.saving = w
+	return s.WriteSnapshot(sn.Data)
+}
+
+// WriteSnapshot adds to the data of the snapshot that was begun. What it
+// writes is synced now and then, so that no later sync, the log's among them,
+// finds all of it to be written.
+func (s *Store) WriteSnapshot(data []byte) error {
+	w, err := s.savingSnapshot()
+	if err != nil {
+		return err
+	}
+	if err := w.write(data); err != nil {
+		s.saving = nil
+		return s.fail(err)
+	}
+	return nil
+}
+
+// FinishSnapshot makes the snapshot durable and removes the older ones. The
+// data files that its state counts on have to be synced before (SyncFiles).
+func (s *Store) FinishSnapshot() error {
+	w, err := s.savingSnapshot()
+	if err != nil {
+		return err
+	}
+	s.saving = nil
+	if err := w.finish(); err != nil {
+		return s.fail(err)
+	}
+	old := s.snapIndex.Load()
+	s.snapIndex.Store(w.index)
+	if w.index != old {
 		// It need not be durable: Open removes what is left.
 		if err := s.fs.Remove(snapshotName(s.dir, old)); err != nil {
 			return s.fail(err)
@@ -81,22 +126,103 @@ func (s *Store) SaveSnapshot(sn Snapshot) error {
 	return nil
 }
 
-// writeSnapshot makes the file whole and durable under another name first:
-// under its own name a snapshot is never in part.
-func writeSnapshot(fsys vfs.FS, dir string, id Identity, sn Snapshot) error {
-	name := snapshotName(dir, sn.Index)
-	f, err := createTemporary(fsys, name)
-	if err != nil {
-		return err
+// GiveUpSnapshot removes what there is of a snapshot that was begun.
+func (s *Store) GiveUpSnapshot() error {
+	w := s.saving
+	if w == nil {
+		return nil
 	}
-	_, err = f.WriteAt(encodeSnapshot(id, sn), 0)
+	s.saving = nil
+	if err := errors.Join(w.file.Close(), s.fs.Remove(w.name+temporary)); err != nil {
+		return s.fail(err)
+	}
+	return nil
+}
+
+func (s *Store) savingSnapshot() (*snapshotWriter, error) {
+	if err := s.usable(); err != nil {
+		return nil, err
+	}
+	if s.saving == nil {
+		return nil, s.fail(fmt.Errorf("%w: no snapshot was begun", ErrUse))
+	}
+	return s.saving, nil
+}
+
+// snapshotWriter is a snapshot that is being written, under another name:
+// under its own a snapshot is never in part.
+type snapshotWriter struct {
+	fs        vfs.FS
+	dir, name string
+	file      vfs.File
+	index     uint64
+	head      []byte // written last, when the CRC is known
+	crc       uint32 // so far
+	end       int64
+	unsynced  int64
+}
+
+// snapshotSyncBytes is how much of a snapshot may be written and not synced.
+const snapshotSyncBytes = 2 << 20
+
+func beginSnapshot(fsys vfs.FS, dir string, id Identity, sn Snapshot) (*snapshotWriter, error) {
+	w := &snapshotWriter{fs: fsys, dir: dir, name: snapshotName(dir, sn.Index), index: sn.Index}
+	w.head = encodeSnapshotHead(id, sn)
+	w.crc, w.end = headerCRC(w.head), int64(len(w.head))
+	f, err := createTemporary(fsys, w.name)
+	if err != nil {
+		return nil, err
+	}
+	w.file = f
+	return w, nil
+}
+
+func (w *snapshotWriter) write(data []byte) error {
+	if len(data) == 0 {
+		return nil
+	}
+	if _, err := w.file.WriteAt(data, w.end); err != nil {
+		return w.giveUp(err)
+	}
+	w.crc = crc32.Update(w.crc, castagnoli, data)
+	w.end += int64(len(data))
+	if w.unsynced += int64(len(data)); w.unsynced < snapshotSyncBytes {
+		return nil
+	}
+	w.unsynced = 0
+	if err := w.file.Sync(); err != nil {
+		return w.giveUp(err)
+	}
+	return nil
+}
+
+// finish makes the file whole and durable, and only then gives it its name.
+func (w *snapshotWriter) finish() error {
+	le.PutUint32(w.head[crcAt:], w.crc)
+	_, err := w.file.WriteAt(w.head, 0)
 	if err == nil {
-		err = publish(fsys, dir, name, name, f)
+		err = publish(w.fs, w.dir, w.name, w.name, w.file)
 	}
 	if err != nil {
-		return giveUp(fsys, name, f, named(name, err))
+		return w.giveUp(err)
 	}
-	return f.Close()
+	return w.file.Close()
+}
+
+func (w *snapshotWriter) giveUp(err error) error {
+	return giveUp(w.fs, w.name, w.file, named(w.name, err))
+}
+
+// writeSnapshot makes a snapshot's file at once.
+func writeSnapshot(fsys vfs.FS, dir string, id Identity, sn Snapshot) error {
+	w, err := beginSnapshot(fsys, dir, id, sn)
+	if err == nil {
+		err = w.write(sn.Data)
+	}
+	if err == nil {
+		err = w.finish()
+	}
+	return err
 }
 
 // createTemporary makes the file that publish renames to name. A leftover

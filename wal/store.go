@@ -28,6 +28,7 @@ type Store struct {
 	room         atomic.Int64
 	next         atomic.Pointer[nextSegment] // made ahead, for the log to take
 	unfinished   *nextSegment                // of the file goroutine
+	saving       *snapshotWriter             // the same
 
 	log   logSide
 	files fileSide
@@ -61,6 +62,9 @@ func (s *Store) Close() error {
 		if n != nil {
 			err = errors.Join(err, n.file.Close())
 		}
+	}
+	if s.saving != nil {
+		err = errors.Join(err, s.saving.file.Close())
 	}
 	return err
 }
