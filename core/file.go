@@ -113,8 +113,8 @@ func (c *Core) appendOp(s *session, seq uint64, op *dlmv1.Append) *dlmv1.Answer 
 		f = c.files.add(FileRecord{ID: c.lastFile, Name: op.File, Lock: op.Lock})
 		f.mark = c.imageMark
 	}
-	c.out.Files = append(c.out.Files, FileOp{Kind: FileWrite, ID: f.ID, Offset: f.Length, Data: op.Data})
 	c.preserveFile(f)
+	c.out.Files = append(c.out.Files, FileOp{Kind: FileWrite, ID: f.ID, Offset: f.Length, Data: op.Data})
 	f.grow(op.Data)
 	a := c.reply(s, seq, dlmv1.Reason_REASON_OK)
 	a.Offset, a.Length = length, f.Length

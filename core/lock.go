@@ -172,9 +172,9 @@ func (c *Core) queuedNotice(w *waiter) *dlmv1.Notice {
 
 // grant turns an acquire that is in no queue into a hold.
 func (c *Core) grant(w *waiter) *dlmv1.Answer {
-	c.preserveLock(w.lock)
 	c.lastToken++
 	h := c.locks.spareHolds.get()
+	c.preserveLock(w.lock)
 	*h = hold{
 		lock: w.lock, session: w.session, mode: w.mode, token: c.lastToken, granted: c.now, terms: w.terms,
 	}
