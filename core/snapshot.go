@@ -357,8 +357,8 @@ func (d *decoder) core(c *Core) {
 
 // leastSession and leastLock are fewer bytes than a record of each has: they bound what a wrong count can allocate.
 const (
-	leastSession = 64
-	leastLock    = 8
+	leastSession = 40
+	leastLock    = 4
 )
 
 func (d *decoder) sessions(c *Core) {
