@@ -118,6 +118,7 @@ $(PEERS)/bench: $(TOOLS)/staticcheck
 
 $(PEERS)/etcd: bench/etcdserver/go.mod
 	$(GO) -C bench/etcdserver build -trimpath -buildvcs=false -o ../../$@ go.etcd.io/etcd/server/v3
+
 .PHONY: benchbig
 benchbig: build ## measure a server that holds 1,000,000 locks: with and without snapshots, restarts
 	$(GO) run ./internal/bigbench -server bin/server

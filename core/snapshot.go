@@ -431,13 +431,15 @@ func (d *decoder) session(c *Core) *session {
 
 func (d *decoder) lock(c *Core, holds []*hold, waiters []*waiter) ([]*hold, []*waiter) {
 	name := d.text()
-	if d.err == nil && c.locks.byName[name] != nil {
-		d.fail("the lock %q is there twice", name)
-	}
 	if d.err != nil {
 		return nil, nil
 	}
+	before := len(c.locks.byName)
 	l := c.locks.add(name)
+	if len(c.locks.byName) == before {
+		d.fail("the lock %q is there twice", name)
+		return nil, nil
+	}
 	if until, token := d.number(), d.number(); until != 0 {
 		c.delay(l, token, until)
 	}

@@ -26,6 +26,9 @@
 //     called: clients ask again.
 //  5. When Effects.Err is set, stop the process. Nothing is sent after it.
 //
+// A snapshot of the lock table is taken in slices: each Flush encodes at most Config.SnapshotSlice records, and the next one
+// follows when those are written. It is the state at the log position where it was begun, whatever is applied meanwhile.
+//
 // One batch is on its way to the disk at a time; the next forms meanwhile from whatever arrives (group commit, no timer). Keep-alives
 // that come alone wait up to Config.KeepAliveDelay, so that many sessions share one entry.
 //

@@ -2,7 +2,7 @@
 // snapshot, and the bytes of data files.
 //
 //	 log goroutine                       file goroutine
-//	Append Cut Seal              SaveSnapshot WriteFile SyncFiles PrepareSegment
+//	Append Cut Seal              Begin-, Write-, FinishSnapshot, WriteFile, SyncFiles, PrepareSegment
 //	      |                         |                |                   |
 //	      v                         v                v                   v
 //	segment-1 segment-2 ...    snapshot-<index>   files/<id>,      next.tmp
@@ -23,8 +23,8 @@
 //     Only Open finds out what the disk holds. Errors of ReadFile break
 //     nothing. ErrFull says that nothing was done, for lack of room.
 //  4. What Open returns is durable. Raft must not have seen anything else.
-//  5. A snapshot is saved after SyncFiles, if its state counts on files; Cut
-//     comes after SaveSnapshot.
+//  5. A snapshot is finished after SyncFiles, if its state counts on files; Cut
+//     comes after FinishSnapshot. SaveSnapshot does all of it at once.
 //  6. After Open, RecoverFile is called for each file of the snapshot's state
 //     before anything else touches it; then the log's entries write the rest
 //     again. A file not named so begins anew, empty.
@@ -76,7 +76,7 @@
 // was there stands:
 //   - Append and Seal, when they need a segment and none was made ahead: the
 //     active one is untouched, the unfinished file is removed.
-//   - PrepareSegment and SaveSnapshot: the unfinished file is removed. The
+//   - PrepareSegment and a snapshot in the making: the unfinished file is removed. The
 //     older snapshot stands, and the log that leads on from it.
 //   - WriteFile: bytes past the file's length may be there in part; they count
 //     for nothing, and the same write puts the same bytes there again.
@@ -133,8 +133,10 @@
 //   - Within: any of them may be back. What is below a gap is removed, if the
 //     snapshot covers it, which the caller has seen to.
 //
-// SaveSnapshot writes under a temporary name, syncs, renames, syncs the
+// A snapshot is written under a temporary name, in parts, with a sync now and
+// then and the header last; FinishSnapshot syncs, renames, syncs the
 // directory, and removes the one before.
+//   - Before the rename: Open removes the unfinished file.
 //   - Before the rename is durable: either is the newest; segments and files
 //     still serve both.
 //   - After it: leftovers of the older are removed by Open.

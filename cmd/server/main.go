@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -74,7 +75,10 @@ func serve(ctx context.Context, o grpcserver.Options, listenOn, adminOn string, 
 		logger.Info("serving metrics, health and profiles", "address", l.Addr().String())
 		defer pages.Serve(l, logger)()
 	}
+	// Nearly everything that a start allocates stays: collecting in the midst of it only delays it.
+	collect := debug.SetGCPercent(-1)
 	s, err := grpcserver.Open(o)
+	debug.SetGCPercent(collect)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
