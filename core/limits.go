@@ -120,6 +120,7 @@ func nanosText(nanos uint64) string {
 func (c *Core) setLimits(s *session, seq uint64, op *dlmv1.SetLimits) *dlmv1.Answer {
 	c.limits = mergeLimits(c.limits, op.GetLimits())
 	for s := range c.sessions.order.all() {
+		c.preserveSession(s)
 		s.window.size = max(s.window.size, c.limits.Window) // their clients may hear of the larger one
 	}
 	return c.reply(s, seq, dlmv1.Reason_REASON_OK)
