@@ -77,3 +77,17 @@ func TestImageIsSnapshot(t *testing.T) {
 		t.Fatal("an image that was stopped is still taken")
 	}
 }
+
+// New limits change every session's window.
+func TestImageKeepsWindows(t *testing.T) {
+	x := newTable(t)
+	for i := range byte(3) {
+		x.open(i + 1)
+	}
+	image, want := x.c.BeginImage(), x.c.Hash()
+	x.want(x.do(1, &dlmv1.SetLimits{Limits: &dlmv1.Limits{Window: 2 * x.c.limits.Window}}), ok)
+	part, done := image.Next(100)
+	if restored, err := Restore(part); !done || err != nil || restored.Hash() != want {
+		t.Fatalf("the image is another state, done %v: %v", done, err)
+	}
+}
