@@ -75,10 +75,11 @@ func (n *Node) Snapshotting() (index uint64, encoding bool) {
 	return n.snap.of.Index, n.snap.image != nil
 }
 
-// SnapshotPart is the part of a snapshot that the task writes, if it writes one: its first, its last, one in between, or all.
-func (t *FileTask) SnapshotPart() (part wal.Snapshot, first, last, ok bool) {
+// SnapshotPart is the part of a snapshot that the task has written, if it has: its first, its last, one in between, or all.
+// A task that stopped before it does not count: the part is in a later task again.
+func (t *FileTask) SnapshotPart(res *FileResult) (part wal.Snapshot, first, last, ok bool) {
 	for _, j := range t.jobs {
-		if p := j.snapshot; p != nil {
+		if p := j.snapshot; p != nil && res.part && !res.tooLarge {
 			return p.of, p.first, p.last, true
 		}
 	}

@@ -33,7 +33,7 @@ func (c *imageChecker) flushed(n *replica.Node) {
 // down forgets what a process has begun.
 func (c *imageChecker) down() { c.begun, c.data = nil, nil }
 
-// part takes a part that is about to be written.
+// part takes a part that was written.
 func (c *imageChecker) part(part wal.Snapshot, first, last bool) {
 	if first {
 		c.data = nil

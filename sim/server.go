@@ -349,9 +349,6 @@ func (s *server) startLog(t *replica.LogTask) {
 
 func (s *server) startFile(t *replica.FileTask) {
 	s.file = t
-	if part, first, last, ok := t.SnapshotPart(); ok {
-		s.w.images.part(part, first, last)
-	}
 	d := s.diskTime()
 	task := s.w.scribe.diskTask("files", d, nil)
 	s.maybeDiskCrash(d)
@@ -363,6 +360,9 @@ func (s *server) startFile(t *replica.FileTask) {
 		s.file = nil
 		s.w.scribe.diskDone(task, "files", res.Err())
 		s.w.disks.filed(&res)
+		if part, first, last, ok := t.SnapshotPart(&res); ok {
+			s.w.images.part(part, first, last)
+		}
 		s.deliver(serverEvent{fileDone: true, fileRes: res})
 	})
 }
