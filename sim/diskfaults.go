@@ -459,6 +459,16 @@ func (d *diskFaults) copied(h *harm, e *wal.DamageError) *harm {
 	return &harm{Damage: g, place: h.place, frame: -1}
 }
 
+// unrepaired counts the damage that is there.
+func (d *diskFaults) unrepaired() (n int) {
+	for _, h := range d.harm {
+		if h.Live() {
+			n++
+		}
+	}
+	return n
+}
+
 func (d *diskFaults) repair(h *harm) {
 	d.w.checked("G5 refused")
 	d.w.count("damage refused: " + h.place)

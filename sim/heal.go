@@ -223,12 +223,13 @@ func (w *World) lastCheck() {
 	w.checkFiles()
 	applied := s.node.Applied()
 	s.end(true, nil)
+	most := time.Duration(1+w.disks.unrepaired())*restartMost + leaderMost // each damage may be refused first, one after the other
 	s.start(nil)
 	if w.failure != nil {
 		return
 	}
-	if !w.runUntil(w.sim.Now()+restartMost+leaderMost, func() bool { return w.led() && s.node.Idle() }) { // it may refuse damage first
-		w.fail("L5", "nobody leads %v after the last restart", restartMost+leaderMost)
+	if !w.runUntil(w.sim.Now()+most, func() bool { return w.led() && s.node.Idle() }) {
+		w.fail("L5", "nobody leads %v after the last restart", most)
 		return
 	}
 	w.checked("L5")
