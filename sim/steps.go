@@ -10,8 +10,12 @@ func (h *hold) request() *dlmv1.Request {
 	h.stepsLeft--
 	switch {
 	case h.op.HoldLimit > 0 && h.stepsLeft%2 == 0:
+		limit := h.op.NewLimit
+		if h.stepsLeft%4 == 2 {
+			limit *= 4 // a longer one before a shorter one, which may share its entry or overtake it
+		}
 		return &dlmv1.Request{Op: &dlmv1.Request_Renew{Renew: &dlmv1.Renew{
-			Lock: h.op.Lock, Token: h.token, HoldLimitNanos: uint64(h.op.NewLimit),
+			Lock: h.op.Lock, Token: h.token, HoldLimitNanos: uint64(limit),
 		}}}
 	case h.op.Delete && h.stepsLeft == 0:
 		return &dlmv1.Request{Op: &dlmv1.Request_Delete{Delete: &dlmv1.Delete{File: h.op.File, Lock: h.op.Lock, Token: h.token}}}

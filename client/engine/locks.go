@@ -104,8 +104,13 @@ func (h *hold) renewed(e *Engine, r *request, a *dlmv1.Answer) {
 		return
 	}
 	h.caps = slices.DeleteFunc(h.caps, func(c renewCap) bool { return c.request == r })
-	if a.GetReason() == dlmv1.Reason_REASON_OK && a.GetIndex() > h.index {
-		h.deadline, h.index = a.GetHoldDeadline(), a.GetIndex()
+	if a.GetReason() == dlmv1.Reason_REASON_OK {
+		switch d := a.GetHoldDeadline(); {
+		case a.GetIndex() > h.index:
+			h.deadline, h.index = d, a.GetIndex()
+		case a.GetIndex() == h.index && d != 0 && (h.deadline == 0 || d < h.deadline):
+			h.deadline = d // logged in the same entry, in an order that is not known here: the shorter one is safe
+		}
 	}
 	h.arm(e)
 }

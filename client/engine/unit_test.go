@@ -289,3 +289,60 @@ func TestInvalidCalls(t *testing.T) {
 		t.Errorf("a call too many: %v", d.Err)
 	}
 }
+
+// Two renewals are under way at once, and the second asks for less. However their answers come, what counts is the second
+// one's limit; of answers with one log position the order is not known, and the shorter limit counts.
+func TestRenewalsUnderWayAtOnce(t *testing.T) {
+	const long, short = 9 * time.Second, time.Second
+	type answer struct {
+		index uint64
+		limit time.Duration
+	}
+	for name, answers := range map[string][]answer{
+		"in order":         {{3, long}, {4, short}},
+		"late":             {{4, short}, {3, long}},
+		"of one entry":     {{3, long}, {3, short}},
+		"one entry, later": {{3, short}, {3, long}},
+	} {
+		s := newScript(t, Config{})
+		id := s.open()
+		s.lock(id, "x", 5)
+		sequences := map[time.Duration]uint64{}
+		for _, limit := range []time.Duration{long, short} {
+			s.e.Do(s.now, 0, id, &dlmv1.Request{Op: &dlmv1.Request_Renew{Renew: &dlmv1.Renew{Lock: "x", Token: 5, HoldLimitNanos: uint64(limit)}}})
+		}
+		for _, r := range s.requests() {
+			sequences[time.Duration(r.GetRenew().GetHoldLimitNanos())] = r.Sequence
+		}
+		for _, a := range answers {
+			s.answer(&dlmv1.Answer{
+				Session: id, Sequence: sequences[a.limit], Index: a.index, Stamp: stampAt(0), Token: 5,
+				SessionDeadline: stampAt(10 * time.Second), HoldDeadline: stampAt(a.limit),
+			})
+		}
+		if !s.e.Held(s.now+short/2, id, "x", 5) {
+			t.Errorf("%s: not held within the hold limit", name)
+		}
+		s.now += 2 * short
+		if s.e.Held(s.now, id, "x", 5) {
+			t.Errorf("%s: held after the hold limit has passed at the server", name)
+		}
+	}
+}
+
+// A path that works, but is cut more often than a session is renewed.
+func TestReconnectingOftenKeepsTheSession(t *testing.T) {
+	w := newWorld(t, 5)
+	a := w.client(Config{}, 1)
+	s := a.session(10 * time.Second)
+	for i := range 12 {
+		w.run(2500 * time.Millisecond)
+		if _, ok := a.e.SessionEnd(s); !ok {
+			t.Fatalf("lost after %d reconnects", i)
+		}
+		conn := a.e.link.conn
+		a.hangUp(conn)
+		a.e.Disconnected(a.clock(), conn)
+		a.flush()
+	}
+}
