@@ -273,7 +273,7 @@ type target struct {
 // exception to G5, and looks like a torn write.
 func (d *diskFaults) choose(r *netsim.RNG) *target {
 	s := d.w.server
-	place := netsim.Pick(r, "segment", "segment", "snapshot", "data file", "sidecar")
+	place := netsim.Pick(r, "segment", "segment", "snapshot", "data file", "data file", "sidecar")
 	dir, prefix, suffix := dataDir, place+"-", ""
 	switch place {
 	case "data file":
