@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,6 +71,7 @@ type diskFaults struct {
 	fullUntil time.Duration // of the newest FaultFull
 	fullSoon  *Fault        // strikes before the next file task with a write
 	limited   time.Duration // when the room was limited last
+	filingAt  time.Duration // when the newest file task began
 	logFull   bool          // the log's last batch did not fit
 	logWrote  bool          // it did, as the server was told just now
 	gives     map[[2]uint64]bool
@@ -88,6 +90,8 @@ type harm struct {
 	// must: the next recovery has to refuse it, if it reads the file at all. Otherwise it may do without these bytes.
 	must bool
 	due  bool // the recovery on its way must notice
+
+	repaired time.Duration // when, 0 = not yet
 }
 
 // strike is World.strike for the disk.
@@ -135,6 +139,7 @@ func (d *diskFaults) full(f *Fault) {
 
 // filing is called before a file task.
 func (d *diskFaults) filing(t *replica.FileTask) {
+	d.filingAt = d.w.sim.Now()
 	if d.fullSoon != nil && t.Writes() {
 		d.full(d.fullSoon)
 		d.fullSoon = nil
@@ -474,6 +479,22 @@ func (d *diskFaults) repair(h *harm) {
 	d.w.count("damage refused: " + h.place)
 	d.w.note("repair", uint64(h.Offset), 0, 0)
 	h.Undo()
+	h.repaired = d.w.sim.Now()
+}
+
+// filingRefused is refused for the failure of the newest file task. It may have met damage that was repaired since it began,
+// when a read that was refused for the same was answered.
+func (d *diskFaults) filingRefused(err error) bool {
+	if d.refused(err) {
+		return true
+	}
+	var e *wal.DamageError
+	if !errors.As(err, &e) {
+		return false
+	}
+	return slices.ContainsFunc(d.harm, func(h *harm) bool {
+		return h.repaired != 0 && h.repaired >= d.filingAt && stem(h.File) == e.File
+	})
 }
 
 func (d *diskFaults) explains(h *harm, e *wal.DamageError) bool {

@@ -311,7 +311,7 @@ func (s *server) stopped(err error) {
 	s.w.note("server stops", s.life, 0, 0)
 	s.w.logf("%v", err)
 	if !errors.Is(err, simdisk.ErrInjected) && !errors.Is(err, simdisk.ErrStopped) && !errors.Is(err, wal.ErrBroken) &&
-		!s.w.disks.refused(err) {
+		!s.w.disks.filingRefused(err) {
 		s.w.fail("G5", "the server stopped: %v", err)
 		return
 	}
