@@ -3,6 +3,7 @@ package core
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"slices"
 )
 
 // Image is the state at one index, encoded a part at a time while the table goes on: the parts together are what Snapshot
@@ -70,6 +71,8 @@ const (
 	imageBytes = 256 << 10
 	// imagePart is the most that Next returns, in bytes.
 	imagePart = 1 << 20
+	// usualRecord is about what a record takes, in bytes.
+	usualRecord = 128
 )
 
 // BeginImage begins an image of the state as of the last entry applied. There is one at a time: nil if one is being taken.
@@ -86,7 +89,6 @@ func (c *Core) BeginImage() *Image {
 		files:    cursor[file]{at: c.files.order.first, left: c.files.order.n},
 		live:     map[uint64]bool{},
 	}
-	i.out.b = make([]byte, 0, imageBytes+imageBytes/8)
 	i.out.head(c)
 	i.out.count(i.sessions.left)
 	i.heldLocks.count(i.locks.left)
@@ -114,6 +116,8 @@ func (i *Image) Stop() {
 // this was the last part. A part may be empty; the caller may keep it.
 func (i *Image) Next(n int) (part []byte, done bool) {
 	if len(i.ready) == 0 {
+		left := i.sessions.left + i.locks.left + i.files.left
+		i.out.b = slices.Grow(i.out.b, min(min(n, left)*usualRecord, imageBytes+imageBytes/8))
 		for ; n > 0 && i.turn != turnOver && len(i.ready) == 0 && len(i.out.b) < imageBytes; n-- {
 			i.step()
 		}
@@ -139,7 +143,7 @@ func (i *Image) Next(n int) (part []byte, done bool) {
 // flush makes what was encoded ready to be handed out.
 func (i *Image) flush() {
 	i.ready = append(i.ready, i.out.b)
-	i.out.b = make([]byte, 0, imageBytes+imageBytes/8)
+	i.out.b = nil
 }
 
 // step looks at one more record, or turns to the next kind.

@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -93,6 +95,13 @@ func (p Pool) one(take func() (uint64, bool), give func(Result)) error {
 	}
 }
 
+// GCPercent suits a simulation: its heap is small, and its garbage much.
+const GCPercent = 400
+
+// childEnv is the environment of a child unless Env says otherwise. With more processors than its one thread can use, it
+// pays twice for its garbage.
+var childEnv = []string{"GOMAXPROCS=1", "GOGC=" + strconv.Itoa(GCPercent)}
+
 // child is one process.
 type child struct {
 	cmd  *exec.Cmd
@@ -103,7 +112,7 @@ type child struct {
 
 func (p Pool) start() (*child, error) {
 	c := &child{cmd: exec.Command(p.Program), said: &tail{most: 16 << 10}}
-	c.cmd.Env = append(append(os.Environ(), p.Env...), serveEnv+"=1")
+	c.cmd.Env = slices.Concat(os.Environ(), childEnv, p.Env, []string{serveEnv + "=1"})
 	c.cmd.Stderr = c.said
 	var err error
 	if c.in, err = c.cmd.StdinPipe(); err != nil {

@@ -36,8 +36,9 @@ func main() {
 		fmt.Fprintln(os.Stderr, "simbench: want -seeds=A-B and -rounds=N, N at least 1:", err)
 		os.Exit(2)
 	}
-	// The garbage collector shares the core.
+	// As in a soak: the garbage collector shares the core.
 	runtime.GOMAXPROCS(1)
+	debug.SetGCPercent(run.GCPercent)
 	fmt.Printf("seeds %v on one core, all checkers on, %s\n", r, machine())
 	var all []round
 	for range *rounds {
