@@ -210,9 +210,6 @@ func (w *World) unfinished() string {
 	if d := w.server.node.Disk(); d.Level != replica.DiskOK {
 		return fmt.Sprintf("the disk has room and is said to be %v", d.Level)
 	}
-	if d := w.server.node.Disk(); d.Level != replica.DiskOK {
-		return fmt.Sprintf("the disk has room and is said to be %v", d.Level)
-	}
 	return ""
 }
 
