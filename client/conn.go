@@ -21,6 +21,13 @@ import (
 // and the engine sends what still matters over the next.
 const maxUnsent = 4096
 
+// Windows of flow control, in bytes. They are fixed because gRPC finds a size by sending a ping with every message that comes after a
+// pause.
+const (
+	streamWindow = 1 << 20
+	connWindow   = 4 << 20
+)
+
 // stream is one connection. Send and Recv may be called by two goroutines at once; the context of dial ends both.
 type stream interface {
 	Send(*dlmv1.ClientFrame) error
@@ -140,6 +147,8 @@ func newGRPCTransport(addrs []string, opts []grpc.DialOption) (*grpcTransport, e
 			MinConnectTimeout: 5 * time.Second,
 		}),
 		grpc.WithIdleTimeout(0),
+		grpc.WithStaticStreamWindowSize(streamWindow),
+		grpc.WithStaticConnWindowSize(connWindow),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64 << 20)),
 	}, opts...)
 	for _, addr := range addrs {

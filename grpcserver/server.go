@@ -32,6 +32,13 @@ const (
 	minPing = 5 * time.Second
 )
 
+// Windows of flow control, in bytes. That they are fixed matters more than their size: to find a size by itself gRPC sends a ping with
+// every message that comes after a pause, and the peer answers it: for a client with one request at a time, half of all packets.
+const (
+	streamWindow = 1 << 20
+	connWindow   = 4 << 20
+)
+
 // Server is one running member. Its methods may be called by any goroutine.
 type Server struct {
 	opts     Options
@@ -94,6 +101,8 @@ func Open(o Options) (*Server, error) {
 func newGRPC(s *Server) *grpc.Server {
 	g := grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxMessageBytes),
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connWindow),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
 		grpc.WaitForHandlers(true),
