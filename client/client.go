@@ -20,9 +20,10 @@ const closeGrace = time.Second
 
 // Client is a connection to a cluster that heals itself. Make one per process and share it.
 type Client struct {
-	log *slog.Logger
-	now func() time.Duration
-	net transport
+	log  *slog.Logger
+	now  func() time.Duration
+	net  transport
+	loop *loop
 
 	// health is why nothing is connected; nil while something is, or nothing was tried yet.
 	health atomic.Pointer[error]
@@ -74,7 +75,8 @@ func Dial(addr string, opts ...Option) (*Client, error) {
 	}
 	o.engine.Servers = len(o.addrs)
 	c := &Client{log: o.log, now: o.now, net: net, wake: make(chan struct{}, 1), ended: make(chan struct{})}
-	go newLoop(c, engine.New(o.engine, o.rng)).run()
+	c.loop = newLoop(c, engine.New(o.engine, o.rng))
+	go c.loop.run()
 	return c, nil
 }
 
@@ -177,7 +179,7 @@ func (c *Client) start(ctx context.Context, begin startFunc, then func(*loop, en
 	}
 	k := newCall(then)
 	due, hasDue := ctx.Deadline()
-	ok := c.post(func(l *loop, now time.Duration) {
+	ok := c.submit(func(l *loop, now time.Duration) {
 		var deadline time.Duration
 		if hasDue {
 			// 0 would mean "none".

@@ -48,11 +48,18 @@ type conn struct {
 	server int
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	up     bool // belongs to the loop
+	stream stream // from connected on
 
-	mu    sync.Mutex
-	queue []*dlmv1.ClientFrame
-	wake  chan struct{}
+	// These belong to the loop.
+	up    bool
+	last  item // of the last frame
+	clear bool // it was answered: all frames have left, so that the next send cannot block
+
+	mu      sync.Mutex
+	queue   []*dlmv1.ClientFrame
+	sending bool // somebody sends what was taken last
+	claimed bool // the queue belongs to who claimed it, not to the writer
+	wake    chan struct{}
 }
 
 // run dials, reads until the end, and reports it.
@@ -76,53 +83,97 @@ func (cn *conn) read() error {
 	var writer sync.WaitGroup
 	defer writer.Wait()
 	defer cn.cancel(nil)
-	writer.Go(func() { cn.write(st) })
+	cn.stream = st
+	writer.Go(cn.write)
 	cn.c.post(func(l *loop, now time.Duration) { l.connected(cn, now) })
 	for first := true; ; first = false {
 		f, err := st.Recv()
 		if err != nil {
 			return err
 		}
-		cn.c.post(func(l *loop, now time.Duration) {
-			if first {
-				// Not before the first frame: a proxy may accept for a server that is not there.
-				l.c.health.Store(nil)
-			}
-			if l.conns[cn.id] == cn {
-				l.engine.Receive(now, cn.id, f)
-			}
-		})
+		cn.received(f, first)
 	}
 }
 
-// send queues a frame for the writer; called by the loop, never blocks.
+// send queues a frame for the writer, or for who has claimed the queue; called by the loop, never blocks.
 func (cn *conn) send(f *dlmv1.ClientFrame) {
+	cn.last, cn.clear = lastOf(f), false
 	cn.mu.Lock()
 	cn.queue = append(cn.queue, f)
-	full := len(cn.queue) > maxUnsent
+	full, claimed := len(cn.queue) > maxUnsent, cn.claimed
 	cn.mu.Unlock()
 	if full {
 		cn.cancel(fmt.Errorf("client: %d frames are unsent, at most %d may be: the server takes none", maxUnsent+1, maxUnsent))
 	}
+	if !claimed {
+		cn.signal()
+	}
+}
+
+func (cn *conn) signal() {
 	select {
 	case cn.wake <- struct{}{}:
 	default:
 	}
 }
 
-// write sends what is queued. A failed send ends the reader too, by the context.
-func (cn *conn) write(st stream) {
+// claim makes the queue the caller's to send, with sendClaimed. It fails if something is being sent, or waits, or if a send might block:
+// a caller has a deadline. Called by the loop.
+func (cn *conn) claim() bool {
+	if !cn.clear {
+		return false
+	}
+	cn.mu.Lock()
+	defer cn.mu.Unlock()
+	if cn.sending || cn.claimed || len(cn.queue) > 0 {
+		return false
+	}
+	cn.claimed = true
+	return true
+}
+
+// sendClaimed sends what was queued since claim, and gives the queue back.
+func (cn *conn) sendClaimed() {
+	err := cn.sendAll(true)
+	cn.mu.Lock()
+	defer cn.mu.Unlock()
+	cn.claimed = false
+	if err != nil || len(cn.queue) > 0 {
+		cn.signal() // the writer goes on, or finds the error too
+	}
+}
+
+// take empties the queue. What was taken before is sent by then. For the writer a claimed queue is empty.
+func (cn *conn) take(claimer bool) (frames []*dlmv1.ClientFrame) {
+	cn.mu.Lock()
+	defer cn.mu.Unlock()
+	if cn.claimed && !claimer {
+		return nil
+	}
+	frames, cn.queue = cn.queue, nil
+	cn.sending = len(frames) > 0
+	return frames
+}
+
+// sendAll sends until the queue is empty.
+func (cn *conn) sendAll(claimer bool) error {
 	for {
-		cn.mu.Lock()
-		frames := cn.queue
-		cn.queue = nil
-		cn.mu.Unlock()
+		frames := cn.take(claimer)
+		if len(frames) == 0 {
+			return nil
+		}
 		for _, f := range frames {
-			if err := st.Send(f); err != nil {
-				// gRPC says io.EOF here and the reason to the reader: leave it the time to see it.
-				return
+			if err := cn.stream.Send(f); err != nil {
+				return err
 			}
 		}
+	}
+}
+
+// write sends what is queued. A failed send ends the reader too, by the context.
+func (cn *conn) write() {
+	// After an error gRPC says io.EOF here and the reason to the reader: leave it the time to see it.
+	for cn.sendAll(false) == nil {
 		select {
 		case <-cn.wake:
 		case <-cn.ctx.Done():

@@ -39,6 +39,9 @@
 //	       +--------------------------- |             | <-------- (one per connection)
 //	                                    +-------------+
 //
+// A call that is alone takes a shorter way, without the loop's goroutine and the writer: its own goroutine drives the engine and sends,
+// and the reader drives the engine with the answer (visit.go).
+//
 // The loop never blocks, so an abandoned call always gets its completion at once, and the end of a lease is noticed
 // whatever the connections do.
 package client

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 	"time"
 
 	"dlm/client/engine"
@@ -14,58 +15,90 @@ import (
 // lease clocks do not: after a resume the loss is noticed within this time (Held notices at once).
 const lookAgain = time.Second
 
-// loop is what belongs to the one goroutine that owns the engine.
+// loop owns the engine. What has been posted is dealt with in turns, one at a time: by the loop's goroutine, or by one that has the
+// only news (visit).
 type loop struct {
-	c        *Client
+	c *Client
+
+	mu       sync.Mutex // a turn is on its way; guards all below
 	engine   *engine.Engine
 	calls    map[engine.Call]*call
 	sessions map[uint64]*Session
 	conns    map[uint64]*conn
 	held     int // locks of all sessions
 	up       int // connections that stand
+	timer    *time.Timer
+	timed    bool          // timer is set
+	timerAt  time.Duration // for when
 }
 
 func newLoop(c *Client, e *engine.Engine) *loop {
-	return &loop{
+	l := &loop{
 		c: c, engine: e,
 		calls:    map[engine.Call]*call{},
 		sessions: map[uint64]*Session{},
 		conns:    map[uint64]*conn{},
+		timer:    time.NewTimer(time.Hour),
 	}
+	l.timer.Stop()
+	return l
 }
 
 func (l *loop) run() {
 	defer close(l.c.ended)
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	defer l.timer.Stop()
 	for {
-		// Whoever is about to ask may still do so: one frame for many requests.
-		runtime.Gosched()
-		tasks, closed := l.take()
-		// Read after the tasks were taken and before anything is sent: later than every frame's arrival, earlier than
-		// every frame's departure. Leases are counted from it.
-		now := l.c.now()
-		for _, t := range tasks {
-			t(l, now)
-		}
-		l.perform(l.engine.Flush(now))
-		if closed {
-			l.shutdown()
-			return
-		}
-		var due <-chan time.Time
-		if at, ok := l.engine.NextTimer(); ok || l.held > 0 {
-			sleep := lookAgain
-			if ok && (l.held == 0 || at-now < sleep) {
-				sleep = at - now
-			}
-			timer.Reset(max(sleep, 0))
-			due = timer.C
-		}
 		select {
 		case <-l.c.wake:
-		case <-due:
+		case <-l.timer.C:
+			l.mu.Lock()
+			l.timed = false
+			l.mu.Unlock()
 		}
+		// Whoever is about to ask may still do so: one frame for many requests.
+		runtime.Gosched()
+		if l.ownTurn() {
+			return
+		}
+	}
+}
+
+// ownTurn is a turn of the loop's goroutine. It says whether that was the last one.
+func (l *loop) ownTurn() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	tasks, closed := l.take()
+	l.turn(tasks, false)
+	if closed {
+		l.shutdown()
+	}
+	return closed
+}
+
+// turn carries out tasks and what the engine makes of them. The caller has mu. If it is alone it gets a connection to send on, if there
+// is something to send.
+func (l *loop) turn(tasks []task, alone bool) (claimed *conn) {
+	// Read after the tasks were taken and before anything is sent: later than every frame's arrival, earlier than
+	// every frame's departure. Leases are counted from it.
+	now := l.c.now()
+	for _, t := range tasks {
+		t(l, now)
+	}
+	claimed = l.perform(l.engine.Flush(now), alone)
+	l.setTimer(now)
+	return claimed
+}
+
+// setTimer sees to it that the loop's goroutine has a turn in time. A timer that is set for earlier stays so: most deadlines are gone
+// before they come, and a turn too many does nothing.
+func (l *loop) setTimer(now time.Duration) {
+	at, ok := l.engine.NextTimer()
+	if l.held > 0 && (!ok || at > now+lookAgain) {
+		at, ok = now+lookAgain, true
+	}
+	if ok && (!l.timed || at < l.timerAt) {
+		l.timed, l.timerAt = true, at
+		l.timer.Reset(max(at-now, 0))
 	}
 }
 
@@ -77,8 +110,8 @@ func (l *loop) take() (tasks []task, closed bool) {
 	return tasks, l.c.closed
 }
 
-// perform carries out what the engine wants, in the engine's order.
-func (l *loop) perform(eff engine.Effects) {
+// perform carries out what the engine wants, in the engine's order. Who is alone may get a connection with frames to send.
+func (l *loop) perform(eff engine.Effects, alone bool) (claimed *conn) {
 	for _, id := range eff.Close {
 		l.forget(id, nil)
 	}
@@ -87,6 +120,9 @@ func (l *loop) perform(eff engine.Effects) {
 	}
 	for _, out := range eff.Frames {
 		if cn := l.conns[out.Conn]; cn != nil {
+			if alone && claimed == nil && cn.claim() {
+				claimed = cn
+			}
 			cn.send(out.Frame)
 		}
 	}
@@ -97,6 +133,7 @@ func (l *loop) perform(eff engine.Effects) {
 	for _, ev := range eff.Events {
 		l.event(ev)
 	}
+	return claimed
 }
 
 // begin hands a call to the engine.

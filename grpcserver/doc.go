@@ -11,6 +11,9 @@
 // once. While the log goroutine syncs, the next batch gathers in the node: group commit needs no timer. Nothing polls: an
 // idle server without connections wakes up for deadlines only.
 //
+// Each arrow may wake a thread, which costs more than a request does. So while a client waits for one answer at a time, its stream's
+// reader goes the whole way itself (carry.go): it has the node's turn, does the log's task, and sends what comes of it.
+//
 // What the caller may count on, and what it owes
 //
 //  1. Open takes the directory for this process, creates a cluster in it if it holds none, and recovers. Serve runs

@@ -43,7 +43,7 @@ const (
 // inbox is what has arrived for the node goroutine. Frames are limited by their bytes: who brings one more waits. Everything
 // else is limited by its nature (one for each connection, one for each task) and never waits.
 type inbox struct {
-	wake chan struct{} // holds one token if events is not empty
+	wake chan struct{} // holds one token if events is not empty, or after a nudge
 
 	mu     sync.Mutex
 	space  sync.Cond // signalled when bytes falls or closed is set
@@ -75,9 +75,17 @@ func (b *inbox) put(e event) bool {
 	b.bytes += e.cost
 	b.events = append(b.events, e)
 	if len(b.events) == 1 {
-		b.wake <- struct{}{} // the last take has emptied both
+		b.nudge()
 	}
 	return true
+}
+
+// nudge wakes the node goroutine.
+func (b *inbox) nudge() {
+	select {
+	case b.wake <- struct{}{}:
+	default: // it will wake up in any case
+	}
 }
 
 // take returns everything that has arrived and gives the caller's former slice back for reuse. Call it after a receive

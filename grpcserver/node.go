@@ -1,6 +1,7 @@
 package grpcserver
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -11,72 +12,111 @@ import (
 	"dlm/replica"
 )
 
-// nodeLoop is the node goroutine: the one owner of the Node and of the connections' peers.
+// nodeLoop owns the Node and the connections' peers. What has arrived is taken in turns, one at a time: by the node goroutine, or by
+// a stream's reader that has the only request (carry).
 type nodeLoop struct {
-	node   *replica.Node
 	clock  func() time.Duration
 	inbox  *inbox
 	logs   chan *replica.LogTask  // holds one: one is on its way at a time
 	files  chan *replica.FileTask // the same
 	health *health.Server
 	ready  chan struct{} // closed when the node can serve
+	leads  atomic.Bool   // what health says, for others
 
+	mu       sync.Mutex // a turn is on its way; guards all below
+	node     *replica.Node
+	events   []event // what the last turn took, for its room
 	peers    map[uint64]peer
 	backups  map[uint64]chan<- replica.BackupPart
-	serving  bool        // what health says
-	leads    atomic.Bool // the same, for others
+	serving  bool // what health says
 	isReady  bool
 	stopping bool
+	ended    bool  // there are no more turns
+	fatal    error // ends the node goroutine
+	timer    *time.Timer
+	timed    bool          // timer is set
+	timerAt  time.Duration // for when, at the latest
 
 	disk     replica.DiskLevel // as it was told
 	tellDisk func(replica.Disk)
 }
 
-// run returns nil once the node was stopped and is idle, or else what was fatal. Every peer is ended by then.
+// run is the node goroutine. It returns nil once the node was stopped and is idle, or else what was fatal. Every peer is ended by then.
 func (l *nodeLoop) run() error {
-	timer := time.NewTimer(time.Hour)
-	timer.Stop()
-	defer timer.Stop()
-	var events []event
+	l.timer = time.NewTimer(time.Hour)
+	l.timer.Stop()
+	defer l.timer.Stop()
 	for {
-		// The order matters: a stamp must not be earlier than the arrival of any request in its entry (G2). Whatever comes after take
-		// is for the next round.
-		events = l.inbox.take(events)
-		now := l.clock()
-		for i := range events {
-			if err := l.handle(now, &events[i]); err != nil {
-				return l.end(err)
-			}
+		if ended, err := l.ownTurn(); ended {
+			return err
 		}
-		effects := l.node.Flush(now)
-		if effects.Err != nil {
-			return l.end(effects.Err)
+		select {
+		case <-l.inbox.wake:
+		case <-l.timer.C:
+			l.mu.Lock()
+			l.timed = false
+			l.mu.Unlock()
 		}
-		l.perform(effects)
-		l.announce()
-		if l.stopping && l.node.Idle() {
-			return l.end(nil)
-		}
-		l.wait(timer)
 	}
 }
 
-// wait returns when there is something to do.
-func (l *nodeLoop) wait(timer *time.Timer) {
-	at, ok := l.node.NextTimer()
-	if !ok {
-		<-l.inbox.wake
-		return
+// ownTurn is a turn of the node goroutine. It says whether that was the last one, and why.
+func (l *nodeLoop) ownTurn() (ended bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.turn(nil, false)
+	if l.fatal != nil || l.stopping && l.node.Idle() {
+		return true, l.end(l.fatal)
 	}
-	timer.Reset(max(at-l.clock(), 0))
-	select {
-	case <-l.inbox.wake:
-		timer.Stop()
-	case <-timer.C:
+	return false, nil
+}
+
+// turn lets the node take what has arrived, and last an event of the caller's own if there is one, and carries out what follows. The
+// caller has mu. If it would do the log's task itself and nothing else has arrived, it gets it.
+func (l *nodeLoop) turn(own *event, carry bool) (toCarry *replica.LogTask) {
+	if l.fatal != nil {
+		return nil
+	}
+	// The order matters: a stamp must not be earlier than the arrival of any request in its entry (G2). Whatever comes after take
+	// is for the next turn.
+	l.events = l.inbox.take(l.events)
+	now := l.clock()
+	for i := range l.events {
+		l.handle(now, &l.events[i])
+	}
+	if own != nil {
+		l.handle(now, own)
+	}
+	if l.fatal != nil {
+		return nil
+	}
+	effects := l.node.Flush(now)
+	if effects.Err != nil {
+		l.fatal = effects.Err
+		return nil
+	}
+	// The disk goes first: it is what everybody waits for.
+	if carry && len(l.events) == 0 {
+		toCarry = effects.Log
+	} else if effects.Log != nil {
+		l.logs <- effects.Log
+	}
+	l.perform(effects)
+	l.announce()
+	l.setTimer()
+	return toCarry
+}
+
+// setTimer sees to it that the node goroutine has a turn when the node wants one. A timer that is set for earlier stays so: most
+// deadlines move on before they come, and a turn too many does nothing.
+func (l *nodeLoop) setTimer() {
+	if at, ok := l.node.NextTimer(); ok && (!l.timed || at < l.timerAt) {
+		l.timed, l.timerAt = true, at
+		l.timer.Reset(max(at-l.clock(), 0))
 	}
 }
 
-func (l *nodeLoop) handle(now time.Duration, e *event) error {
+func (l *nodeLoop) handle(now time.Duration, e *event) {
 	switch e.kind {
 	case eventStream:
 		l.peers[e.conn] = e.peer
@@ -109,9 +149,8 @@ func (l *nodeLoop) handle(now time.Duration, e *event) error {
 		l.stopping = true
 		l.node.Stop()
 	case eventAbort:
-		return e.err
+		l.fatal = e.err
 	}
-	return nil
 }
 
 func (l *nodeLoop) disconnect(id uint64) {
@@ -121,11 +160,8 @@ func (l *nodeLoop) disconnect(id uint64) {
 	}
 }
 
-// perform hands effects out. The disk goes first: it is what everybody waits for.
+// perform hands effects out, but for the task for the log.
 func (l *nodeLoop) perform(e replica.Effects) {
-	if e.Log != nil {
-		l.logs <- e.Log
-	}
 	if e.File != nil {
 		l.files <- e.File
 	}
@@ -170,6 +206,7 @@ func setHealth(h *health.Server, serving bool) {
 
 // end ends every connection: with what was answered sent if all is well, at once after a fatal error.
 func (l *nodeLoop) end(err error) error {
+	l.ended = true
 	setHealth(l.health, false)
 	l.leads.Store(false)
 	late := l.inbox.close()
@@ -197,11 +234,17 @@ func (l *nodeLoop) end(err error) error {
 // runLogs is the log goroutine.
 func (s *Server) runLogs() {
 	for t := range s.loop.logs {
-		began := time.Now()
-		res := t.Run(s.storage.store)
-		s.metrics.syncs.Observe(time.Since(began).Seconds())
-		s.inbox.put(event{kind: eventLogDone, log: res})
+		s.inbox.put(event{kind: eventLogDone, log: s.runLog(t)})
 	}
+}
+
+func (s *Server) runLog(t *replica.LogTask) replica.LogResult {
+	began := time.Now()
+	res := t.Run(s.storage.store)
+	took := time.Since(began)
+	s.lastSync.Store(int64(took))
+	s.metrics.syncs.Observe(took.Seconds())
+	return res
 }
 
 // runFiles is the file goroutine.

@@ -37,6 +37,8 @@ type outbox struct {
 	ended    bool
 	// The client sends nothing more.
 	halfClosed bool
+	sending    bool // somebody has what next gave out last
+	claimed    bool // by the reader, see claim
 }
 
 type sized struct {
@@ -87,8 +89,32 @@ func (o *outbox) deliver(f *dlmv1.ServerFrame) bool {
 	o.frames = append(o.frames, sized{f, size})
 	o.bytes += size
 	o.share.bytes.Add(size)
-	o.signal()
+	if !o.claimed {
+		o.signal()
+	}
 	return true
+}
+
+// claim makes what is delivered from now on the caller's to send, instead of the writer's. It fails if something is being sent, or
+// waits. Until give, next is the caller's alone.
+func (o *outbox) claim() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.sending || len(o.frames) > 0 || o.finishes || o.ended {
+		return false
+	}
+	o.claimed = true
+	return true
+}
+
+// give ends a claim.
+func (o *outbox) give() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.claimed = false
+	if len(o.frames) > 0 || o.finishes {
+		o.signal()
+	}
 }
 
 func (o *outbox) finish(err error) {
@@ -124,12 +150,16 @@ func (o *outbox) err() error {
 	return o.lastErr
 }
 
-// next returns everything that can be sent as one frame, nil if nothing waits. With the last frame of a finishing stream sent, it
-// ends the stream.
-func (o *outbox) next() *dlmv1.ServerFrame {
+// next returns everything that can be sent as one frame, nil if nothing waits; the writer (claimer is false) gets nothing from a claimed
+// outbox. What it gave out last is sent by then. With the last frame of a finishing stream sent, it ends the stream.
+func (o *outbox) next(claimer bool) *dlmv1.ServerFrame {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.frames) == 0 {
+	if o.claimed && !claimer {
+		return nil
+	}
+	o.sending = len(o.frames) > 0
+	if !o.sending {
 		if o.finishes {
 			o.endLocked(o.lastErr)
 		}

@@ -21,14 +21,14 @@ func TestOutboxPutsFramesTogether(t *testing.T) {
 	o.deliver(answers(1))
 	o.deliver(answers(2, 3))
 	o.deliver(&dlmv1.ServerFrame{Notices: []*dlmv1.Notice{{Lock: "a"}}})
-	if f := o.next(); f.GetHello() == nil || len(f.GetAnswers()) > 0 {
+	if f := o.next(false); f.GetHello() == nil || len(f.GetAnswers()) > 0 {
 		t.Fatalf("the hello must travel alone, got %v", f)
 	}
-	f := o.next()
+	f := o.next(false)
 	if len(f.GetAnswers()) != 3 || len(f.GetNotices()) != 1 || f.GetAnswers()[2].GetSequence() != 3 {
 		t.Fatalf("got %v, want all the rest in order", f)
 	}
-	if o.next() != nil || o.bytes != 0 || o.share.bytes.Load() != 0 {
+	if o.next(false) != nil || o.bytes != 0 || o.share.bytes.Load() != 0 {
 		t.Fatalf("something is left: %d bytes, %d shared", o.bytes, o.share.bytes.Load())
 	}
 }
@@ -39,7 +39,7 @@ func TestOutboxKeepsFramesSmall(t *testing.T) {
 		o.deliver(&dlmv1.ServerFrame{Reads: []*dlmv1.ReadAnswer{{Data: make([]byte, 400<<10)}}})
 	}
 	var got []int
-	for f := o.next(); f != nil; f = o.next() {
+	for f := o.next(false); f != nil; f = o.next(false) {
 		got = append(got, len(f.GetReads()))
 	}
 	if len(got) != 3 || got[0] != 2 || got[2] != 1 {
@@ -62,7 +62,7 @@ func TestOutboxEndsAStreamThatDoesNotRead(t *testing.T) {
 	default:
 		t.Fatal("the stream goes on")
 	}
-	if !errors.Is(one.err(), errNotReading) || one.next() != nil || share.bytes.Load() != 0 {
+	if !errors.Is(one.err(), errNotReading) || one.next(false) != nil || share.bytes.Load() != 0 {
 		t.Fatalf("err %v, %d bytes shared", one.err(), share.bytes.Load())
 	}
 	// Memory is short: the share of a stream is now less than its own limit.
@@ -93,7 +93,7 @@ func TestOutboxEnds(t *testing.T) {
 		if ended(o) || o.deliver(answers(2)) {
 			t.Fatal("ended too early, or took more")
 		}
-		if f := o.next(); len(f.GetAnswers()) != 1 || o.next() != nil || !ended(o) || !errors.Is(o.err(), errStopping) {
+		if f := o.next(false); len(f.GetAnswers()) != 1 || o.next(false) != nil || !ended(o) || !errors.Is(o.err(), errStopping) {
 			t.Fatalf("ended %v with %v", ended(o), o.err())
 		}
 	})
@@ -102,13 +102,13 @@ func TestOutboxEnds(t *testing.T) {
 		o.owed.Add(2)
 		o.halfClose()
 		o.deliver(answers(1))
-		o.next()
+		o.next(false)
 		o.answered(1)
 		if ended(o) {
 			t.Fatal("ended with one answer to come")
 		}
 		o.deliver(answers(2))
-		o.next()
+		o.next(false)
 		o.answered(1)
 		if !ended(o) || o.err() != nil {
 			t.Fatalf("ended %v with %v", ended(o), o.err())
@@ -120,7 +120,7 @@ func TestOutboxEnds(t *testing.T) {
 		o.abort(errFailed)
 		o.abort(errStopping)
 		o.finish(errStopping)
-		if !ended(o) || !errors.Is(o.err(), errFailed) || o.next() != nil || share.bytes.Load() != 0 {
+		if !ended(o) || !errors.Is(o.err(), errFailed) || o.next(false) != nil || share.bytes.Load() != 0 {
 			t.Fatalf("ended %v with %v", ended(o), o.err())
 		}
 	})

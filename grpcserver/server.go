@@ -58,6 +58,7 @@ type Server struct {
 	metrics  *metrics
 	story    story
 	recovery atomic.Int64  // nanoseconds from Open until it served; 0 = not yet
+	lastSync atomic.Int64  // nanoseconds that the log's last task took
 	done     chan struct{} // closed when Serve has returned, or Stop has closed a server that never served
 }
 

@@ -53,6 +53,7 @@ func (s service) Stream(stream grpc.BidiStreamingServer[dlmv1.ClientFrame, dlmv1
 
 // read brings what the client sends to the node, one frame at a time.
 func (s service) read(stream grpc.BidiStreamingServer[dlmv1.ClientFrame, dlmv1.ServerFrame], id uint64, out *outbox) {
+	var alone solitude
 	for {
 		f, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -64,32 +65,39 @@ func (s service) read(stream grpc.BidiStreamingServer[dlmv1.ClientFrame, dlmv1.S
 			out.abort(err)
 			return
 		}
-		out.owed.Add(int64(len(f.GetRequests()) + len(f.GetReads())))
-		if !s.inbox.put(event{kind: eventFrame, conn: id, frame: f}) {
+		n := int64(len(f.GetRequests()) + len(f.GetReads()))
+		e := event{kind: eventFrame, conn: id, frame: f}
+		if alone.frame(n, out.owed.Add(n)) && s.carry(e, stream, out) {
+			continue
+		}
+		if !s.inbox.put(e) {
 			return // the node goroutine ends the stream
 		}
 	}
 }
 
-// write sends whatever is ready in as few messages as it can.
+// write is the stream's writer.
 func write(stream grpc.BidiStreamingServer[dlmv1.ClientFrame, dlmv1.ServerFrame], out *outbox) {
-	for {
-		f := out.next()
-		if f == nil {
-			select {
-			case <-out.wake:
-			case <-out.done:
-				return
-			}
-			continue
+	for send(stream, out, false) {
+		select {
+		case <-out.wake:
+		case <-out.done:
+			return
 		}
+	}
+}
+
+// send sends whatever is ready in as few messages as it can. It says false if the stream has failed.
+func send(stream grpc.BidiStreamingServer[dlmv1.ClientFrame, dlmv1.ServerFrame], out *outbox, claimer bool) bool {
+	for f := out.next(claimer); f != nil; f = out.next(claimer) {
 		answers := int64(len(f.GetAnswers()) + len(f.GetReads()))
 		if err := stream.Send(f); err != nil {
 			out.abort(err)
-			return
+			return false
 		}
 		out.answered(answers)
 	}
+	return true
 }
 
 // Call makes one request.
