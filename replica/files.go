@@ -48,6 +48,11 @@ func (t *FileTask) Writes() bool {
 	return slices.ContainsFunc(t.jobs, func(j fileJob) bool { return j.write != nil })
 }
 
+// FinishesSnapshot says whether it makes a snapshot durable, and lets go of the files that this one does not know.
+func (t *FileTask) FinishesSnapshot() bool {
+	return slices.ContainsFunc(t.jobs, func(j fileJob) bool { return j.snapshot != nil && j.snapshot.last })
+}
+
 // FileResult is the outcome of a FileTask.
 type FileResult struct {
 	err      error

@@ -267,6 +267,13 @@ type hold struct {
 // pause holds the lock for a part of the time, then does the next step.
 func (h *hold) pause() {
 	d := h.op.Hold / time.Duration(h.op.Steps+1)
+	switch {
+	case !h.op.Overlap:
+	case h.stepsLeft > 0:
+		d >>= h.op.Which % 6 // so short that steps meet on their way
+	default:
+		d = h.op.Hold
+	}
 	if h.a.closed {
 		d = min(d, drainHold)
 	}
@@ -281,6 +288,10 @@ func (h *hold) step() {
 	switch {
 	case h.stepsLeft > 0 && h.op.AtOnce:
 		h.atOnce()
+		return
+	case h.stepsLeft > 0 && h.op.Overlap:
+		h.a.do(h.op, h.under(), h.request(), func(engine.Completion) {})
+		h.pause()
 		return
 	case h.stepsLeft > 0:
 		h.a.do(h.op, h.under(), h.request(), func(engine.Completion) { h.pause() })

@@ -183,7 +183,7 @@ func (b *backups) restoreOne(file []byte) {
 	if err != nil {
 		b.w.checked("G5 unfinished restore")
 		exists, refused := wal.Exists(d.FS(), dataDir)
-		left := append(d.Names(dataDir), d.Names(dataDir+"/files")...)
+		left := append(d.Names(dataDir), d.Names(filesDir)...)
 		switch {
 		case refused != nil:
 		case exists:

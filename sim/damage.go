@@ -91,9 +91,9 @@ func (d *diskFaults) choose(r *netsim.RNG) *target {
 	dir, prefix, suffix := dataDir, place+"-", ""
 	switch place {
 	case "data file":
-		dir, prefix = dataDir+"/files", ""
+		dir, prefix = filesDir, ""
 	case "sidecar":
-		dir, prefix, suffix = dataDir+"/files", "", ".crc"
+		dir, prefix, suffix = filesDir, "", ".crc"
 	}
 	names, err := s.disk.FS().List(dir)
 	if err != nil {

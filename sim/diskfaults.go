@@ -19,7 +19,7 @@ const (
 	FaultStale FaultKind = "lost-write"      // a sector at rest is zeros, as if it had never been written
 	FaultRead  FaultKind = "fail-read"       // a read fails, after Budget others
 	FaultSlow  FaultKind = "slow-disk"       // every task takes up to a second longer, for For
-	FaultFull  FaultKind = "disk-full"       // only Budget bytes are left free, for For; Way 1: from the next write to a data file on
+	FaultFull  FaultKind = "disk-full"       // only Budget bytes are left free, for For; Way 1: from the next write to a data file on, Way 2: so many writes to data files still find room
 )
 
 func drawDiskFaults(r Chooser, c Config) []Fault {
@@ -90,7 +90,7 @@ func (d *diskFaults) strike(f *Fault) {
 	case FaultSlow:
 		d.slowUntil = max(d.slowUntil, d.w.sim.Now()+f.For)
 	case FaultFull:
-		if f.Way == 1 {
+		if f.Way != 0 {
 			d.fullSoon = f
 		} else {
 			d.full(f)

@@ -8,7 +8,11 @@ import (
 )
 
 func (d *diskFaults) full(f *Fault) {
-	d.w.server.disk.SetFree(int64(f.Budget))
+	if f.Way == 2 {
+		d.w.server.disk.FillAfter(f.Budget, filesDir)
+	} else {
+		d.w.server.disk.SetFree(int64(f.Budget))
+	}
 	end := d.w.sim.Now() + f.For
 	d.fullUntil = end
 	d.w.sim.At(end, func() {
@@ -30,8 +34,8 @@ func (d *diskFaults) filing(t *replica.FileTask) {
 func (d *diskFaults) roomAgain() {
 	if d.w.server.disk.Limited() {
 		d.limited = d.w.sim.Now()
-		d.w.server.disk.SetFree(-1)
 	}
+	d.w.server.disk.SetFree(-1)
 }
 
 // sent notes whether a request renews or gives back. Instances of a session use the same sequences: an answer without a

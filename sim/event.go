@@ -90,6 +90,8 @@ const (
 	KindDiskDone Kind = "done"     // it has ended
 	KindSegment  Kind = "segment"  // a segment of the log appears or goes
 	KindSnapshot Kind = "snapshot" // a snapshot does
+	KindFile     Kind = "file"     // a data file or its sidecar does; What says how
+	KindSyncDir  Kind = "syncdir"  // the names of a directory are synced
 )
 
 // Lane is a machine. Its zero value is the world.

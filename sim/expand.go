@@ -21,6 +21,8 @@ const (
 	streamDrain
 	streamDiskWork
 	streamBackups
+	streamShapes
+	streamCalm
 )
 
 // Expand draws the plan of a seed: each its own subset of the faults, its own sizes and speeds.
@@ -37,6 +39,7 @@ func Draw(from func(stream uint64) Chooser) Plan {
 	p.Actors = drawActors(from(streamWork), p.Config)
 	p.Faults = drawFaults(from(streamFaults), p.Config)
 	p.Faults = append(p.Faults, drawDiskFaults(from(streamDiskFaults), p.Config)...)
+	drawShapes(from, &p)
 	return p
 }
 

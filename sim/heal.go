@@ -36,7 +36,7 @@ func (w *World) settle() {
 		return
 	}
 	w.checked("L5")
-	w.runUntil(w.sim.Now()+calm, nil)
+	w.runUntil(w.unrest(), nil)
 	w.drain()
 	w.noOrphans()
 	w.closeAll()
@@ -46,6 +46,30 @@ func (w *World) settle() {
 	}
 	w.lastCheck()
 }
+
+// unrest lets connections break in the calm, if the plan says so, and returns when the calm is over. A session must live
+// through that (L4): it can be renewed between any two breaks. It takes longer than the TTL of most sessions, so that one
+// which is not renewed meanwhile ends.
+func (w *World) unrest() (end time.Duration) {
+	every, end := w.plan.Config.CalmResets, w.sim.Now()+calm
+	if every == 0 {
+		return end
+	}
+	end += calm / 2
+	rng := netsim.NewRNG(w.plan.Seed, streamCalm)
+	for _, c := range w.clients {
+		for at := w.sim.Now() + rng.Between(0, every); at < end; at += rng.Between(every*3/4, every) {
+			w.sim.At(at, func() {
+				w.count("reset in the calm")
+				w.net.ResetClient(c.id)
+			})
+		}
+	}
+	return end
+}
+
+// calmResetsLeast leaves enough time between two breaks for a connection to be made and a keep-alive to be answered.
+const calmResetsLeast = 300 * time.Millisecond
 
 func (w *World) led() bool { return w.server.up && w.server.node.Leading() }
 

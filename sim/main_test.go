@@ -17,7 +17,7 @@ var (
 	flagTrace    = flag.String("tracefile", "", "with -seed or -plan: write the readable trace to this file")
 	flagHTML     = flag.String("html", "", "with -seed or -plan: draw the run as a timeline in this HTML file (from the module's root)")
 	flagSave     = flag.String("save", "", "with -seed or -plan: save the plan to this JSON file")
-	flagMinimise = flag.Int("minimise", -1, "spend so many runs on making a failing plan small, 0 = none (default: 1500 for seeds, 0 for -plan)")
+	flagMinimise = flag.Int("minimise", -1, "spend so many runs on making a failing plan small, 0 = none (default: thousands for seeds, 0 for -plan)")
 	flagFailures = flag.Int("failures", 5, "stop the batch after so many failures")
 )
 

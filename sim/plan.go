@@ -28,6 +28,9 @@ type Config struct {
 	Faulty time.Duration
 	// Net is in force until then.
 	Net netsim.Faults
+	// CalmResets: each client's connection still breaks about so often for some time after all is healed, and nothing else is
+	// wrong. 0 = never; at least calmResetsLeast.
+	CalmResets time.Duration `json:",omitempty"`
 	// DiskMin and DiskMax bound how long a task takes on the disk (a tail reaches DiskSlow).
 	DiskMin, DiskMax, DiskSlow time.Duration
 	// Interleave: the tasks of the log and of the files take turns at each operation on the disk. Otherwise each is done at
@@ -137,6 +140,8 @@ type Op struct {
 	Steps int           `json:",omitempty"`
 	// AtOnce: no step waits for the one before it.
 	AtOnce bool `json:",omitempty"`
+	// Overlap: each step begins when its time has come, whether the one before has ended or not.
+	Overlap bool `json:",omitempty"`
 	// NewLimit is the hold limit that renewals ask for. 0 = the one before.
 	NewLimit time.Duration `json:",omitempty"`
 	// Delete the file before the release.

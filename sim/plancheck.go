@@ -97,6 +97,11 @@ func (c *Config) check() error {
 			return err
 		}
 	}
+	if c.CalmResets != 0 {
+		if err := within("CalmResets", c.CalmResets, calmResetsLeast, maxDuration); err != nil {
+			return err
+		}
+	}
 	if err := checkHits(c.Net.Only, c.Clients); err != nil {
 		return fmt.Errorf("Net.Only%w", err)
 	}

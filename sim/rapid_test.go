@@ -101,7 +101,7 @@ func TestDrawnPlans(t *testing.T) {
 		if failure == nil {
 			return
 		}
-		name, err := run.KeepFailure(last, failure.Number)
+		name, err := run.KeepFailure(last, failure.Number, "")
 		if err != nil {
 			t.Error(err)
 		}

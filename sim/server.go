@@ -16,6 +16,7 @@ import (
 
 const (
 	dataDir  = "data"
+	filesDir = dataDir + "/files"
 	memberID = 1
 )
 
@@ -351,7 +352,9 @@ func (s *server) startFile(t *replica.FileTask) {
 	s.file = t
 	d := s.diskTime()
 	task := s.w.scribe.diskTask("files", d, nil)
-	s.maybeDiskCrash(d)
+	if s.diskCrash != nil && (s.diskCrash.Way != 2 || t.FinishesSnapshot()) {
+		s.maybeDiskCrash(d)
+	}
 	var res replica.FileResult
 	s.tasks.start(false, d, func() {
 		s.w.disks.filing(t)

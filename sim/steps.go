@@ -9,10 +9,10 @@ import (
 func (h *hold) request() *dlmv1.Request {
 	h.stepsLeft--
 	switch {
-	case h.op.HoldLimit > 0 && h.stepsLeft%2 == 0:
+	case h.op.HoldLimit > 0 && h.renews():
 		limit := h.op.NewLimit
-		if h.stepsLeft%4 == 2 {
-			limit *= 4 // a longer one before a shorter one, which may share its entry or overtake it
+		if h.longer() {
+			limit *= 4
 		}
 		return &dlmv1.Request{Op: &dlmv1.Request_Renew{Renew: &dlmv1.Renew{
 			Lock: h.op.Lock, Token: h.token, HoldLimitNanos: uint64(limit),
@@ -24,6 +24,22 @@ func (h *hold) request() *dlmv1.Request {
 	return &dlmv1.Request{Op: &dlmv1.Request_Append{Append: &dlmv1.Append{
 		File: h.op.File, Lock: h.op.Lock, Token: h.token, Data: data,
 	}}}
+}
+
+// renews says whether the step sets a new hold limit.
+func (h *hold) renews() bool {
+	if h.op.Overlap {
+		return h.stepsLeft%3 != 2
+	}
+	return h.stepsLeft%2 == 0
+}
+
+// longer says whether a renewal asks for more than the next one, which may share its entry or be answered before it.
+func (h *hold) longer() bool {
+	if h.op.Overlap {
+		return h.stepsLeft%3 == 1
+	}
+	return h.stepsLeft%4 == 2
 }
 
 // atOnce does all steps that are left, none of which waits for the one before: several appends may share a log entry, and

@@ -18,6 +18,8 @@ type Failure struct {
 	Number string
 	Text   string
 	At     time.Duration
+	// Invariant: the lock table's own check of itself found it. It is nearer to the cause than what comes of it later.
+	Invariant bool `json:",omitempty"`
 }
 
 func (f *Failure) Error() string { return fmt.Sprintf("%s broken at %v: %s", f.Number, f.At, f.Text) }
@@ -228,8 +230,9 @@ func (w *World) afterServerStep() {
 	}
 	w.server.lastApplied = applied
 	w.disks.term = max(w.disks.term, n.Term())
-	if err := n.Core().Check(); err != nil {
+	if err := n.Core().Check(); err != nil && w.failure == nil {
 		w.fail("G1", "the state at position %d breaks an invariant: %v", applied, err)
+		w.failure.Invariant = true
 	}
 }
 

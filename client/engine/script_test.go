@@ -376,3 +376,24 @@ func TestSilentConnectionIsGivenUp(t *testing.T) {
 		t.Errorf("the read was not sent again: %+v", fx.Frames)
 	}
 }
+
+// A small request that would fit waits behind a larger one that does not. There is nothing to do then until an answer comes
+// or a timer rings: a library that is asked to come back at once would do so for ever.
+func TestWaitingBehindALargeAppend(t *testing.T) {
+	s := newScript(t, Config{FrameBytes: 600, LargeBytes: 2000, LargeOutBytes: 8000})
+	id := s.open()
+	for _, size := range []int{5000, 7000, 2500} {
+		s.e.Do(s.now, 0, id, &dlmv1.Request{Op: &dlmv1.Request_Append{Append: &dlmv1.Append{File: "f", Lock: "x", Token: 5, Data: make([]byte, size)}}})
+	}
+	r := s.requests()
+	if len(r) != 1 || len(r[0].GetAppend().GetData()) != 5000 {
+		t.Fatalf("%d requests leave, want the first append alone", len(r))
+	}
+	if at, ok := s.e.NextTimer(); !ok || at <= s.now {
+		t.Fatalf("wants to be called again at %v (%v), and it is %v: nothing can leave by then", at, ok, s.now)
+	}
+	s.answer(&dlmv1.Answer{Session: id, Sequence: r[0].Sequence, Index: 2, Stamp: stampAt(0), Reason: dlmv1.Reason_REASON_STALE_TOKEN})
+	if r = s.requests(); len(r) != 1 || len(r[0].GetAppend().GetData()) != 7000 {
+		t.Fatalf("%d requests leave, want the second append alone", len(r))
+	}
+}

@@ -34,9 +34,13 @@ func (e *Engine) wantsSend() bool {
 	}
 	for c := range e.ready {
 		for _, r := range e.ready[c] {
-			if r.state == stateReady && (class(c) != classLarge || e.largeFits(r)) {
+			if r.state != stateReady {
+				continue
+			}
+			if class(c) != classLarge || e.largeFits(r) {
 				return true
 			}
+			break // as in send: those behind it wait with it, even if they would fit
 		}
 	}
 	return false

@@ -75,12 +75,13 @@ func smaller(w io.Writer, p sim.Plan, f *sim.Failure, o Options) (small sim.Plan
 		fmt.Fprintf(w, "in this process the same plan breaks something else: %v\n", out.Failure)
 		return p, ""
 	}
+	rest := nearer(w, out.Others)
 	why := "nothing more can be left out"
 	if !out.Finished {
 		why = "more might be left out: the runs were used up"
 	}
 	fmt.Fprintf(w, "\nMade smaller in %d runs: %s, of %s (%s).\n", out.Runs, run.Size(out.Plan), run.Size(p), why)
-	name, err := run.KeepFailure(out.Plan, out.Failure.Number)
+	name, err := run.KeepFailure(out.Plan, out.Failure.Number, "")
 	if err != nil {
 		fmt.Fprintf(w, "it could not be saved: %v\n", err)
 		name = ""
@@ -88,9 +89,25 @@ func smaller(w io.Writer, p sim.Plan, f *sim.Failure, o Options) (small sim.Plan
 		fmt.Fprintln(w, PlanLine(name))
 	}
 	fmt.Fprintf(w, "At %.6f s: %s\n%s", out.Failure.At.Seconds(), out.Failure.Text, run.Describe(out.Plan))
-	for _, other := range out.Others {
+	for _, other := range rest {
 		fmt.Fprintf(w, "On the way another plan broke something else: %v (%s)\n", other.Failure, run.Size(other.Plan))
 	}
 	fmt.Fprintln(w)
 	return out.Plan, name
+}
+
+// nearer says first what is nearest to the cause: that on the way a plan broke an invariant of the lock table, which finds it
+// before anybody suffers from it. It returns the other findings.
+func nearer(w io.Writer, others []minimise.Other) (rest []minimise.Other) {
+	for _, o := range others {
+		if !o.Failure.Invariant {
+			rest = append(rest, o)
+			continue
+		}
+		fmt.Fprintf(w, "\nOn the way a plan broke an invariant, which is nearer to the cause: %v (%s)\n", o.Failure, run.Size(o.Plan))
+		if name, err := run.KeepFailure(o.Plan, o.Failure.Number, "-invariant"); err == nil {
+			fmt.Fprintln(w, PlanLine(name))
+		}
+	}
+	return rest
 }

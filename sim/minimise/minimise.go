@@ -10,8 +10,9 @@ import (
 	"dlm/sim/run"
 )
 
-// DefaultRuns bounds the runs when Options.Runs is 0: seconds, at some ten milliseconds a run.
-const DefaultRuns = 1500
+// DefaultRuns bounds the runs when Options.Runs is 0: half a minute or less, as small plans run fast. Most failures are as small
+// as they get after some hundred; those in which many faults play a part take thousands.
+const DefaultRuns = 5000
 
 // Options of a minimisation.
 type Options struct {
@@ -32,7 +33,7 @@ type Outcome struct {
 	Runs int
 	// Finished: nothing more can be taken away; otherwise the runs were used up.
 	Finished bool
-	// Others are plans, met on the way, that broke something else: the first one for each number.
+	// Others are plans, met on the way, that broke something else: the first one for each number, and for an invariant.
 	Others []Other
 }
 
@@ -88,6 +89,7 @@ type minimiser struct {
 
 func (m *minimiser) round() {
 	m.dropLate()
+	m.kinds()
 	m.lists()
 	m.config()
 	m.lists()
@@ -131,7 +133,7 @@ func (m *minimiser) try(change func(p *sim.Plan)) bool {
 
 // other keeps what broke something else.
 func (m *minimiser) other(p sim.Plan, f *sim.Failure) {
-	known := func(o Other) bool { return run.Same(o.Failure, f) }
+	known := func(o Other) bool { return run.Same(o.Failure, f) && o.Failure.Invariant == f.Invariant }
 	if !slices.ContainsFunc(m.others, known) {
 		m.others = append(m.others, Other{Plan: p, Failure: f})
 	}
@@ -145,6 +147,30 @@ func (m *minimiser) dropLate() {
 	})
 	if at < m.plan.Config.Faulty {
 		m.try(func(p *sim.Plan) { p.Config.Faulty = at + 1 })
+	}
+}
+
+// kinds takes whole kinds of faults away, before lists are cut where they happen to have their middle.
+func (m *minimiser) kinds() {
+	if len(m.plan.Faults) > 0 {
+		m.try(func(p *sim.Plan) { p.Faults = nil })
+	}
+	if !noRates(m.plan.Config.Net) {
+		m.try(func(p *sim.Plan) { only(p, nil) })
+	}
+	tried := map[sim.FaultKind]bool{}
+	for _, f := range slices.Clone(m.plan.Faults) {
+		if !tried[f.Kind] {
+			tried[f.Kind] = true
+			m.try(func(p *sim.Plan) {
+				p.Faults = slices.DeleteFunc(p.Faults, func(o sim.Fault) bool { return o.Kind == f.Kind })
+			})
+		}
+	}
+	for i := range rates(&m.plan.Config.Net) {
+		if *rates(&m.plan.Config.Net)[i] > 0 {
+			m.try(func(p *sim.Plan) { *rates(&p.Config.Net)[i] = 0 })
+		}
 	}
 }
 

@@ -147,9 +147,10 @@ func WriteWhole(name string, b []byte) error {
 	return err
 }
 
-// KeepFailure saves a plan that failed below bin/, which git ignores, and returns its name from the module's root.
-func KeepFailure(p sim.Plan, broke string) (string, error) {
-	name := fmt.Sprintf("bin/failures/seed-%d.json", p.Seed)
+// KeepFailure saves a plan that failed below bin/, which git ignores, and returns its name from the module's root. A plan that
+// is kept beside the one of its seed has a tag.
+func KeepFailure(p sim.Plan, broke, tag string) (string, error) {
+	name := fmt.Sprintf("bin/failures/seed-%d%s.json", p.Seed, tag)
 	path, err := FromRoot(name)
 	if err != nil {
 		return "", err

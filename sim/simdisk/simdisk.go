@@ -33,7 +33,9 @@ type Disk struct {
 	failWrite int
 	failRead  int
 	capacity  int64 // of all files; -1 = no limit
-	stopped   bool  // the budget has run out and somebody has noticed
+	fillAfter int   // see FillAfter
+	fillDir   string
+	stopped   bool // the budget has run out and somebody has noticed
 
 	last, refused op // see Stopped
 }
@@ -42,7 +44,7 @@ type Disk struct {
 func New(rng rand.Source) *Disk {
 	return &Disk{
 		rng: rng, dirs: map[string]*directory{".": newDirectory(), "/": newDirectory()},
-		capacity: -1, budget: -1, failSync: -1, failWrite: -1, failRead: -1,
+		capacity: -1, fillAfter: -1, budget: -1, failSync: -1, failWrite: -1, failRead: -1,
 	}
 }
 

@@ -1,0 +1,131 @@
+package sim
+
+import (
+	"strconv"
+	"time"
+
+	"dlm/netsim"
+)
+
+// shapes are situations in which several things have to meet, which faults and operations drawn one by one bring about once in
+// hundreds of seeds. A share of the seeds, in millionths, gets each of them on top of what it has. Each draws from a stream
+// of its own: a new one goes to the end, and moves no plan but those that it is drawn for.
+var shapes = []struct {
+	share int
+	add   func(Chooser, *Plan)
+}{
+	{200_000, renewOverlapping},
+	{200_000, resetInCalm},
+	{150_000, fillDisk},
+	{100_000, churnFiles},
+	{80_000, goToRho},
+	{80_000, failDisk},
+}
+
+func drawShapes(from func(stream uint64) Chooser, p *Plan) {
+	for i := range shapes {
+		if r := from(streamShapes + uint64(i)<<8); r.Chance(shapes[i].share) {
+			shapes[i].add(r, p)
+		}
+	}
+}
+
+// eachLock changes a share of the operations that acquire.
+func eachLock(r Chooser, p *Plan, share int, change func(*Op)) {
+	for i := range p.Actors {
+		for j := range p.Actors[i].Ops {
+			if op := &p.Actors[i].Ops[j]; op.Kind == OpLock && r.Chance(share) {
+				change(op)
+			}
+		}
+	}
+}
+
+// renewOverlapping: holders set their hold limits anew all the time, and no renewal waits for the one before. On a network
+// that loses much their answers overtake each other, share an entry, or come when the shorter limit is over.
+func renewOverlapping(r Chooser, p *Plan) {
+	n := &p.Config.Net
+	n.InOrder, n.DropPPM, n.SlowPPM = false, 40_000+r.IntN(100_000), 40_000+r.IntN(60_000)
+	p.Config.AttemptTimeout = r.Between(50*time.Millisecond, 300*time.Millisecond)
+	eachLock(r, p, 700_000, func(op *Op) {
+		op.AtOnce = r.Chance(300_000)
+		op.Overlap = !op.AtOnce
+		op.Steps = 3 + r.IntN(4)
+		op.Hold = r.Between(300*time.Millisecond, 3*time.Second)
+		op.HoldLimit = r.Between(500*time.Millisecond, 3*time.Second)
+		op.NewLimit = r.Between(20*time.Millisecond, time.Second)
+	})
+}
+
+// resetInCalm: connections go on breaking when all else is healed.
+func resetInCalm(r Chooser, p *Plan) {
+	p.Config.CalmResets = r.Between(calmResetsLeast, 4*calmResetsLeast)
+}
+
+// fillDisk: others fill the disk, between any two writes to the data files, which are many and grow fast.
+func fillDisk(r Chooser, p *Plan) {
+	p.Config.MaxFileBytes, p.Config.Limits.AppendBytes, p.Config.Limits.FileBytes = 0, 0, 0
+	if r.Chance(500_000) {
+		p.Config.FrameBytes, p.Config.LargeBytes, p.Config.LargeOutBytes = 600, 2000, 8000
+	}
+	eachLock(r, p, 500_000, func(op *Op) {
+		op.Steps, op.AtOnce = 1+r.IntN(4), r.Chance(400_000)
+		op.Bytes = 1000 + r.IntN(10_000)
+		op.File += "-" + strconv.Itoa(r.IntN(10))
+	})
+	r.Times(3, 8, func(r Chooser) {
+		p.Faults = append(p.Faults, Fault{
+			At: r.Between(0, p.Config.Faulty), Kind: FaultFull, Client: -1, For: r.Between(time.Second, 6*time.Second),
+			Way: 2, Budget: r.IntN(6),
+		})
+	})
+}
+
+// churnFiles: files come and go, and crashes meet the snapshots with which they go.
+func churnFiles(r Chooser, p *Plan) {
+	p.Config.SnapshotBytes = netsim.Pick[uint64](r, 1<<10, 1<<10, 4<<10)
+	eachLock(r, p, 500_000, func(op *Op) {
+		op.Steps = max(op.Steps, 1)
+		op.Delete = true
+	})
+	r.Times(1, 5, func(r Chooser) {
+		p.Faults = append(p.Faults, Fault{
+			At: r.Between(0, p.Config.Faulty), Kind: FaultDiskCrash, Way: 2,
+			Power: r.Chance(500_000), Again: r.Chance(250_000), Budget: r.IntN(16),
+		})
+	})
+}
+
+// goToRho: the server's clock is as fast and the clients' as slow as rho lets them be, and clients are out of reach: leases
+// end for both sides at nearly the same time.
+func goToRho(r Chooser, p *Plan) {
+	if p.Config.ClocksBeyondRho {
+		return
+	}
+	p.Config.DriftPPM = netsim.Pick[uint64](r, 10_000, 100_000)
+	for client := -1; client < p.Config.Clients; client++ {
+		f := Fault{Kind: FaultRate, Client: client}
+		if client < 0 {
+			f.PPM = p.Config.DriftPPM - 1
+		}
+		p.Faults = append(p.Faults, f)
+	}
+	r.Times(2, 6, func(r Chooser) {
+		p.Faults = append(p.Faults, Fault{
+			At: r.Between(0, p.Config.Faulty), Kind: FaultCut, Client: r.IntN(p.Config.Clients),
+			For: r.Between(500*time.Millisecond, 6*time.Second), Way: r.IntN(3),
+		})
+	})
+}
+
+// failDisk: a sync fails, and some time after it the power.
+func failDisk(r Chooser, p *Plan) {
+	r.Times(1, 3, func(r Chooser) {
+		at := r.Between(0, p.Config.Faulty)
+		p.Faults = append(
+			p.Faults,
+			Fault{At: at, Kind: FaultSync, Client: -1, Budget: r.IntN(4)},
+			Fault{At: at + r.Tail(0, 2*time.Second), Kind: FaultServerCrash, Power: true, Budget: r.IntN(8)},
+		)
+	})
+}
