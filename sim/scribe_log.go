@@ -40,7 +40,7 @@ func (s *scribe) entry(index, stamp uint64, reqs []*dlmv1.Request, out core.Outp
 	}
 	e := Event{Lane: serverLane, Client: -1, Kind: KindEntry, Index: index, Text: fmt.Sprintf("log position %d takes effect", index)}
 	for _, r := range reqs {
-		e.Causes = append(e.Causes, s.arrived[keyOf(r)])
+		e.Causes = append(e.Causes, s.came(keyOf(r)))
 		e.about(r)
 		e.Text += fmt.Sprintf("%s%s", [2]string{": ", "; "}[min(len(e.What), 1)], say(r))
 		e.What = "batch"
@@ -77,6 +77,14 @@ func (s *scribe) entry(index, stamp uint64, reqs []*dlmv1.Request, out core.Outp
 	}
 }
 
+// came is the arrival of a request. One that was logged by a process which is gone arrived there: then its sending has to do.
+func (s *scribe) came(k reqKey) uint64 {
+	if id := s.arrived[k]; id != 0 {
+		return id
+	}
+	return s.requests[k]
+}
+
 // restored compares the lock table of a restarted server that leads again with what it was before.
 func (s *scribe) restored(applied uint64) {
 	if s == nil || s.upEvent == 0 {
@@ -98,7 +106,7 @@ func (s *scribe) applied(entry, index uint64, r *dlmv1.Request, a *dlmv1.Answer)
 	}
 	e := Event{
 		Lane: serverLane, Client: s.owner(r.GetSession()), Kind: KindApply, What: requestName(r), Index: index, Sequence: r.GetSequence(),
-		Causes: []uint64{s.arrived[k], entry, s.answers[k]}, Text: say(r),
+		Causes: []uint64{s.came(k), entry, s.answers[k]}, Text: say(r),
 	}
 	e.about(r)
 	if a == nil {
