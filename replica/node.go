@@ -108,6 +108,9 @@ type Node struct {
 	lead     clock         // cluster time while leading
 	proposed proposal      // the batch on its way, so that it need not be decoded again
 
+	forgotten uint64           // index up to which raft has forgotten the entries
+	recovered []recoveredEntry // those of the start that are not applied yet, so that they need not be decoded again
+
 	requests requestTable
 	queued   queuedTable
 	conns    connTable
@@ -137,10 +140,13 @@ func Start(cfg Config, rec *wal.Recovered, now time.Duration) (*Node, error) {
 	if cfg.MemberID != rec.Identity.MemberID {
 		return nil, fmt.Errorf("replica: the data directory belongs to member %d, not %d", rec.Identity.MemberID, cfg.MemberID)
 	}
+	recovered := make([]recoveredEntry, 0, len(rec.Entries))
 	for _, e := range rec.Entries {
-		if _, err := decodeEntry(e); err != nil {
+		b, err := decodeEntry(e)
+		if err != nil {
 			return nil, err
 		}
+		recovered = append(recovered, recoveredEntry{e, b})
 	}
 	c, err := core.Restore(rec.Snapshot.Data)
 	if err != nil {
@@ -174,6 +180,7 @@ func Start(cfg Config, rec *wal.Recovered, now time.Duration) (*Node, error) {
 	n := &Node{
 		cfg: cfg, core: c, rn: rn, storage: storage, now: now,
 		applied: rec.Snapshot.Index, term: rec.Snapshot.Term,
+		forgotten: rec.Snapshot.Index, recovered: recovered,
 	}
 	n.requests.init()
 	n.queued.init()

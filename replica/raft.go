@@ -16,6 +16,12 @@ type proposal struct {
 	batch       *dlmv1.Batch
 }
 
+// recoveredEntry is an entry that the log held at the start, and what it says.
+type recoveredEntry struct {
+	entry *raftpb.Entry
+	batch *dlmv1.Batch
+}
+
 // pump hands raft's output on until there is none: storage appends to the log side, committed entries to the lock table.
 func (n *Node) pump() {
 	for n.err == nil && n.rn.HasReady() {
@@ -30,6 +36,7 @@ func (n *Node) pump() {
 			case raft.LocalApplyThread:
 				n.applyEntries(m.GetEntries())
 				n.step(m.GetResponses())
+				n.forget()
 			default:
 				n.fail(fmt.Errorf("replica: a %v for member %d, but this version has no peers", m.GetType(), m.GetTo()))
 			}
@@ -58,20 +65,38 @@ func (n *Node) applyEntries(entries []*raftpb.Entry) {
 	}
 }
 
+// forgetEvery is how many applied entries raft keeps in memory at most.
+const forgetEvery = 64
+
+// forget lets raft forget the entries that are applied. Nobody needs them: the lock table has what they did, the log has them for the
+// next start, and there are no followers to send them to.
+func (n *Node) forget() {
+	if n.err != nil || n.applied < n.forgotten+forgetEvery {
+		return
+	}
+	_, conf, err := n.storage.InitialState()
+	if err == nil {
+		_, err = n.storage.CreateSnapshot(n.applied, &raftpb.ConfState{Voters: conf.GetVoters()}, nil)
+	}
+	if err == nil {
+		err = n.storage.Compact(n.applied)
+	}
+	if err != nil {
+		n.fail(fmt.Errorf("replica: %w", err))
+	}
+	n.forgotten = n.applied
+}
+
 func (n *Node) applyEntry(e *raftpb.Entry) {
 	index := e.GetIndex()
 	if index != n.applied+1 {
 		n.fail(fmt.Errorf("replica: position %d to apply after %d", index, n.applied))
 		return
 	}
-	var batch *dlmv1.Batch
-	if n.proposed.batch != nil && n.proposed.index == index && n.proposed.term == e.GetTerm() {
-		batch = n.proposed.batch
-	} else if b, err := decodeEntry(e); err != nil {
+	batch, err := n.batchOf(e)
+	if err != nil {
 		n.fail(err)
 		return
-	} else {
-		batch = b
 	}
 	n.applied, n.term = index, e.GetTerm()
 	n.snap.since += uint64(len(e.GetData())) + entryOverhead
@@ -85,6 +110,21 @@ func (n *Node) applyEntry(e *raftpb.Entry) {
 	}
 	n.files.write(out.Files)
 	n.route(batch.GetRequests(), out)
+}
+
+// batchOf is the batch of an entry, decoded unless it is known: that of the last proposal, and those that Start has looked at.
+func (n *Node) batchOf(e *raftpb.Entry) (*dlmv1.Batch, error) {
+	if p := n.proposed; p.batch != nil && p.index == e.GetIndex() && p.term == e.GetTerm() {
+		return p.batch, nil
+	}
+	if len(n.recovered) > 0 && n.recovered[0].entry == e {
+		b := n.recovered[0].batch
+		n.recovered[0] = recoveredEntry{}
+		n.recovered = n.recovered[1:]
+		return b, nil
+	}
+	n.recovered = nil
+	return decodeEntry(e)
 }
 
 // entryOverhead is roughly what an entry costs on disk beside its data: a frame takes whole sectors.

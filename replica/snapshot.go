@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"go.etcd.io/raft/v3/raftpb"
-
 	"dlm/core"
 	"dlm/wal"
 )
@@ -165,20 +163,10 @@ func (n *Node) snapshotWritten(res *FileResult) {
 	}
 }
 
-// snapshotDone lets go of the log that the durable snapshot covers, in memory and on disk.
+// snapshotDone lets go of the log that the durable snapshot covers.
 func (n *Node) snapshotDone(index uint64) {
 	s := &n.snap
 	s.count++
 	s.needs, s.size, s.index, s.took = 0, s.bytes, index, n.now-s.began
 	n.log.cut = index
-	_, conf, err := n.storage.InitialState()
-	if err == nil {
-		_, err = n.storage.CreateSnapshot(index, &raftpb.ConfState{Voters: conf.GetVoters()}, nil)
-	}
-	if err == nil {
-		err = n.storage.Compact(index)
-	}
-	if err != nil {
-		n.fail(fmt.Errorf("replica: %w", err))
-	}
 }
