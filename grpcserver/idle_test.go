@@ -78,7 +78,7 @@ func TestIdleServerDoesNothing(t *testing.T) {
 			t.Fatalf("the session has not ended: %v %v", read, err)
 		}
 		time.Sleep(10 * time.Second)
-		rest("with nothing held", 48*time.Hour, 0)
+		rest("with nothing held", 2*time.Hour, 0)
 		s.stop()
 	})
 }

@@ -105,7 +105,11 @@ func benchmark(ctx context.Context, g *globals, o bench.Options, out format, w i
 		return err
 	}
 	m := report.Median
-	fmt.Fprintf(w, "%s: %.0f ops/s (%.0f to %.0f in %d runs of %v)", o.Workload, m.Rate, report.LeastRate, report.MostRate, o.Runs, o.Duration)
+	if m.Alive > 0 {
+		fmt.Fprintf(w, "%s: %d sessions kept alive over %d connections, in %d runs of %v", o.Workload, m.Alive, o.Connections, o.Runs, o.Duration)
+	} else {
+		fmt.Fprintf(w, "%s: %.0f ops/s (%.0f to %.0f in %d runs of %v)", o.Workload, m.Rate, report.LeastRate, report.MostRate, o.Runs, o.Duration)
+	}
 	if m.OwnerChanges > 0 {
 		fmt.Fprintf(w, ", %.0f owner changes/s", m.OwnerChanges)
 	}
@@ -129,6 +133,10 @@ func row(w io.Writer, name string, r bench.Run) {
 			return "-"
 		}
 		return fmt.Sprintf("%.1f", micros)
+	}
+	if r.Operations == 0 && failed == 0 && r.Alive > 0 {
+		fmt.Fprintln(w, name+strings.Repeat("\t-", 8)+"\t0\t")
+		return
 	}
 	fmt.Fprintf(w, "%s\t%d\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%s\t%s\t%d\t\n", name, r.Operations, r.Rate,
 		r.Latency.P50, r.Latency.P99, r.Latency.P999, r.Latency.Max, cpu(r.ServerCPU), cpu(r.ClientCPU), failed)

@@ -66,6 +66,9 @@ func TestWorkloads(t *testing.T) {
 				t.Errorf("told of %d runs: %+v", told, r)
 			}
 			m := r.Median
+			if kind.idle != (m.Alive > 0) {
+				t.Errorf("%d sessions alive", m.Alive)
+			}
 			if kind.idle != (m.Operations == 0) || kind.once && m.Operations != 500 {
 				t.Errorf("%d operations", m.Operations)
 			}

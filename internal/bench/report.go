@@ -66,6 +66,7 @@ func (r *Report) sum() {
 			P999: median(func(x Run) float64 { return x.Latency.P999 }),
 			Max:  median(func(x Run) float64 { return x.Latency.Max }),
 		},
+		Alive:        int(median(func(x Run) float64 { return float64(x.Alive) })),
 		OwnerChanges: median(func(x Run) float64 { return x.OwnerChanges }),
 		ClientCPU:    median(func(x Run) float64 { return x.ClientCPU }),
 		ServerCPU:    median(func(x Run) float64 { return x.ServerCPU }),

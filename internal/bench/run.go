@@ -17,6 +17,8 @@ type Run struct {
 	Rate       float64           `json:"operations_per_second"`
 	Errors     map[string]uint64 `json:"errors"`
 	Latency    Latency           `json:"latency_micros"`
+	// Alive is how many sessions lived at the end, of the workload keepalives, which has no operations.
+	Alive int `json:"sessions_alive,omitempty"`
 	// OwnerChanges of the lock a second, of the workload handoff.
 	OwnerChanges float64 `json:"owner_changes_per_second"`
 	// CPU time an operation in microseconds, and share of one core; the server's is 0 if it was not asked.
@@ -94,7 +96,14 @@ func load(ctx context.Context, o Options, kind Workload, w *world) (Run, error) 
 	if o.Admin != "" {
 		j.ServerCPU = func() (time.Duration, error) { return serverCPU(o.Admin) }
 	}
-	return j.Run(ctx)
+	r, err := j.Run(ctx)
+	if kind.idle && err == nil {
+		r.Alive = w.alive()
+		if lost := len(w.sessions) - r.Alive; lost > 0 {
+			r.Errors["session lost"] = uint64(lost)
+		}
+	}
+	return r, err
 }
 
 // reason is an error in a word or two.

@@ -60,6 +60,16 @@ type world struct {
 
 func (w *world) session(worker int) *client.Session { return w.sessions[worker%len(w.sessions)] }
 
+// alive counts the sessions that were not lost.
+func (w *world) alive() (n int) {
+	for _, s := range w.sessions {
+		if s.Context().Err() == nil {
+			n++
+		}
+	}
+	return n
+}
+
 func ownLock(w *world, worker int) string { return fmt.Sprintf("%s/lock-%d", w.prefix, worker) }
 func oneLock(w *world, _ int) string      { return w.prefix + "/lock" }
 
