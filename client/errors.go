@@ -46,7 +46,7 @@ var (
 	ErrInvalid = engine.ErrInvalid
 	// ErrUnsupported: the server does not know the operation.
 	ErrUnsupported = engine.ErrUnsupported
-	// ErrTooOld: the request was answered once, and the answer forgotten.
+	// ErrTooOld: the request was answered and the answer forgotten, or it was given up before it came. It takes no effect (again).
 	ErrTooOld = engine.ErrTooOld
 	// ErrWrongLock: the file is bound to another lock.
 	ErrWrongLock = engine.ErrWrongLock

@@ -14,7 +14,8 @@ type Config struct {
 	// ClusterID names the cluster in every stream's first frame.
 	ClusterID [16]byte
 	// FirstToken is the first fencing token to mint; 0 means 1. It must lie above every token that was ever issued
-	// under this name: that is how tokens stay unique across a restore or a wiped data directory.
+	// under this name: that is how tokens stay unique across a restore or a wiped data directory. Session ids begin there
+	// too, so that a client which knows nothing but an id of a former cluster never gets a stranger's session.
 	FirstToken uint64
 }
 
@@ -71,6 +72,7 @@ func New(cfg Config) (*Core, error) {
 	c.limits = limits
 	c.clusterID = cfg.ClusterID
 	c.lastToken = max(cfg.FirstToken, 1) - 1
+	c.sessions.last = c.lastToken
 	return c, nil
 }
 
@@ -138,7 +140,7 @@ func (c *Core) sequenced(r *dlmv1.Request) *dlmv1.Answer {
 		return c.duplicate(s, known, r, digest)
 	}
 	if known == nil && r.Sequence <= s.window.highest {
-		return c.refuse(s, r, refusal{reason: dlmv1.Reason_REASON_TOO_OLD, detail: "this sequence was answered once and is forgotten"})
+		return c.refuse(s, r, refusal{reason: dlmv1.Reason_REASON_TOO_OLD, detail: "this sequence was answered and is forgotten, or was given up before it came; it takes no effect any more"})
 	}
 	if _, isClose := r.Op.(*dlmv1.Request_Close); s.revoked && !isClose {
 		return c.refuse(s, r, refusal{reason: dlmv1.Reason_REASON_SESSION_REVOKED, detail: s.why})

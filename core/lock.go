@@ -259,7 +259,7 @@ func (c *Core) cancel(s *session, seq uint64, op *dlmv1.Cancel) *dlmv1.Answer {
 	at := s.window.find(op.Sequence)
 	if at == nil {
 		return c.no(s, seq, refusal{
-			reason: dlmv1.Reason_REASON_TOO_OLD, detail: fmt.Sprintf("sequence %d was answered once and is forgotten", op.Sequence),
+			reason: dlmv1.Reason_REASON_TOO_OLD, detail: fmt.Sprintf("sequence %d was answered and is forgotten, or was given up before it came", op.Sequence),
 		})
 	}
 	a := c.reply(s, seq, dlmv1.Reason_REASON_OK)

@@ -92,7 +92,7 @@ type mFile struct {
 }
 
 func newModel(limits *dlmv1.Limits, firstToken uint64) *model {
-	return &model{limits: limits, nextToken: firstToken}
+	return &model{limits: limits, nextToken: firstToken, lastSession: firstToken - 1}
 }
 
 func (m *model) apply(index, stamp uint64, requests []*dlmv1.Request) core.Output {

@@ -105,7 +105,7 @@ func (t *sessionTable) gone(id uint64) refusal {
 		return refusal{reason: reason, detail: "the session has ended"}
 	}
 	if id != 0 && id <= t.last {
-		return refusal{reason: dlmv1.Reason_REASON_SESSION_ENDED, detail: "the session ended long ago, or when the server was restored from a backup"}
+		return refusal{reason: dlmv1.Reason_REASON_SESSION_ENDED, detail: "the session ended long ago, or with the cluster that was here before a restore or a wiped disk"}
 	}
 	return refusal{reason: dlmv1.Reason_REASON_NO_SESSION, detail: "there never was such a session"}
 }

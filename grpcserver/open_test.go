@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	dlmv1 "dlm/api/dlm/v1"
 	"dlm/wal"
 )
@@ -92,4 +95,30 @@ func TestListenerFails(t *testing.T) {
 	}
 	s.Stop()
 	start(t, o).stop()
+}
+
+// An id of a session is never one of another session in a directory that was wiped: who knows nothing but the id is told that
+// there is no such session.
+func TestSessionIDsOfAWipedDirectory(t *testing.T) {
+	checkLeaks(t)
+	dir := filepath.Join(t.TempDir(), "data")
+	before := start(t, Options{Dir: dir})
+	c, cc := before.connect()
+	first := must(t, c, open("a", 0)).GetSession()
+	cc.Close()
+	before.stop()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, Options{Dir: dir})
+	defer s.stop()
+	c, cc = s.connect()
+	defer cc.Close()
+	if second := must(t, c, open("b", 0)).GetSession(); second <= first {
+		t.Errorf("session %d after session %d of the directory before", second, first)
+	}
+	_, err := c.Call(t.Context(), &dlmv1.Request{Session: first, Op: &dlmv1.Request_Attach{Attach: &dlmv1.Attach{Key: make([]byte, 16), Replaces: 1}}})
+	if status.Code(err) != codes.NotFound {
+		t.Errorf("an attach to a session of the directory before is answered %v", err)
+	}
 }

@@ -71,12 +71,15 @@ func newServer(w *World) *server {
 	return s
 }
 
+// firstToken of the simulated cluster.
+const firstToken = 1000
+
 // founding is what the cluster begins with.
 func (s *server) founding() core.Config {
 	cfg := &s.w.plan.Config
 	limits := cfg.Limits.message() // what is 0 takes its default
 	limits.DriftPpm, limits.Window = cfg.DriftPPM, cfg.Window
-	return core.Config{Limits: limits, ClusterID: [16]byte{'s', 'i', 'm'}, FirstToken: 1000}
+	return core.Config{Limits: limits, ClusterID: [16]byte{'s', 'i', 'm'}, FirstToken: firstToken}
 }
 
 // create makes the data directory, as the first start of a server does.

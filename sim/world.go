@@ -78,6 +78,7 @@ func New(p Plan, rec *Recorder) *World {
 	w.backups = newBackups(w)
 	w.replies = newReplyChecker(w)
 	w.logCheck = newLogChecker(w, w.replies, merged(core.DefaultLimits(), w.server.founding().Limits), p.Config.RateBound())
+	w.logCheck.lastSession = firstToken - 1 // an older cluster may have given those
 	w.replies.log = w.logCheck
 	w.leases = newLeaseWatch(w)
 	w.guarded.world = w

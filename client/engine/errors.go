@@ -48,7 +48,7 @@ var (
 	ErrInvalid = errors.New("engine: invalid request")
 	// ErrUnsupported: the server does not know the operation.
 	ErrUnsupported = errors.New("engine: not supported by the server")
-	// ErrTooOld: answered once, forgotten since; not executed again.
+	// ErrTooOld: answered and forgotten since, or given up before it came; not executed (again).
 	ErrTooOld = errors.New("engine: the answer was forgotten")
 	// ErrWrongLock: the file is bound to another lock.
 	ErrWrongLock = errors.New("engine: the file is bound to another lock")

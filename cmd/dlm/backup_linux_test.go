@@ -61,7 +61,7 @@ func TestBackupAndRestore(t *testing.T) {
 		! dlm check journal $(cat token)
 		code=0; DLM_SESSION=$(cat session) DLM_LOCK=journal DLM_TOKEN=$(cat token) dlm renew 2> err || code=$?
 		test $code = 70
-		grep -q 'restored from a backup' err
+		grep -q 'cluster that was here before a restore' err
 		dlm sessions -o json | grep -q '^\[\]$'
 		test $(dlm lock journal -- sh -c 'echo $DLM_TOKEN') -gt $(cat token)
 		dlm append journal small --data more`)

@@ -171,6 +171,9 @@ func (w *wire) pass(from, to net.Conn) {
 	for {
 		n, err := from.Read(buf)
 		if w.cut.Load() {
+			if err != nil {
+				return
+			}
 			continue
 		}
 		if err == nil {

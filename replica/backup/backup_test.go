@@ -23,14 +23,15 @@ func sample(t testing.TB) []byte {
 		t.Fatal(err)
 	}
 	seq := uint64(0)
+	session := uint64(0)
 	do := func(r *dlmv1.Request) *dlmv1.Answer {
 		if r.GetOpen() == nil {
 			seq++
-			r.Session, r.Instance, r.Sequence, r.Watermark = 1, 1, seq, seq
+			r.Session, r.Instance, r.Sequence, r.Watermark = session, 1, seq, seq
 		}
 		return c.Apply(c.Index()+1, c.Now()+1, []*dlmv1.Request{r}).Answers[0]
 	}
-	do(&dlmv1.Request{Op: &dlmv1.Request_Open{Open: &dlmv1.Open{Key: make([]byte, 16)}}})
+	session = do(&dlmv1.Request{Op: &dlmv1.Request_Open{Open: &dlmv1.Open{Key: make([]byte, 16)}}}).GetSession()
 	token := do(&dlmv1.Request{Op: &dlmv1.Request_Acquire{Acquire: &dlmv1.Acquire{Lock: "l"}}}).GetToken()
 	var all []byte
 	h := Header{ClusterID: [16]byte{1}, MemberID: 7, Term: 3, LastToken: c.LastToken()}

@@ -93,7 +93,7 @@ const (
 	Reason_REASON_UNAVAILABLE Reason = 4 // starting, stopping
 	Reason_REASON_WINDOW_FULL Reason = 5 // too many awaited sequences, or a sequence too far ahead
 	// Sequences.
-	Reason_REASON_TOO_OLD         Reason = 6 // answered once, forgotten since; not executed again
+	Reason_REASON_TOO_OLD         Reason = 6 // answered and forgotten, or given up before it came; not executed
 	Reason_REASON_SEQUENCE_REUSED Reason = 7 // same identity, different request
 	// Sessions.
 	Reason_REASON_NO_SESSION      Reason = 8 // never existed here
