@@ -25,15 +25,39 @@ type revokeView struct {
 	blocked time.Duration
 }
 
+// revokeFlags are what `revoke` was asked.
+type revokeFlags struct {
+	out            format
+	session, token uint64
+	now            bool
+	why            string
+}
+
 func newRevoke(g *globals) *cobra.Command {
-	var out format
-	var session, token uint64
-	var now bool
-	var why string
+	var f revokeFlags
 	cmd := &cobra.Command{
 		Use:   "revoke NAME | revoke --session ID",
 		Short: "Take a lock from its holder, or end a session",
-		Long: `Revokes the lock NAME from whoever holds it (or the one hold with --token), or ends a session with all that it holds and waits
+		Long:  revokeLong + exitCodeHelp,
+		Example: `  dlm revoke nightly --why "the report is wrong, call Ann"
+  dlm revoke deploy --token 3652135817330689
+  dlm revoke --session 17 --why "host is being replaced"
+  dlm revoke deploy --now --why "host is dead"`,
+		Args:              f.check,
+		ValidArgsFunction: g.completeLock,
+		RunE:              func(_ *cobra.Command, args []string) error { return f.run(g, args) },
+	}
+	f.out.add(cmd)
+	flags := cmd.Flags()
+	flags.Uint64Var(&f.session, "session", 0, "end the session with this `id`")
+	flags.Uint64Var(&f.token, "token", 0, "only the hold under token `number` (default: all holds of the lock)")
+	flags.StringVar(&f.why, "why", "", "a reason, told to the holder")
+	flags.BoolVar(&f.now, "now", false, "do not wait until the holder has stopped: see the warning above")
+	_ = cmd.RegisterFlagCompletionFunc("session", g.completeSessions)
+	return cmd
+}
+
+const revokeLong = `Revokes the lock NAME from whoever holds it (or the one hold with --token), or ends a session with all that it holds and waits
 for. The tokens are invalid at once: nothing is appended or renewed under them any more. The next holder waits until the
 former one has confirmed that it stopped, at most until the lease ends that was running at the revoke. 'dlm lock' ends its
 command (TERM, 2s later KILL) and then confirms.
@@ -43,53 +67,41 @@ command (TERM, 2s later KILL) and then confirms.
 WARNING: --now does not wait for the confirmation. The next holder may get the lock while the former one still works under
 it: until it hears of the revoke, at the longest until its lease ends. Use it when you know that the holder is dead, or when everything that it touches checks tokens.
 
-` + exitCodeHelp,
-		Example: `  dlm revoke nightly --why "the report is wrong, call Ann"
-  dlm revoke deploy --token 3652135817330689
-  dlm revoke --session 17 --why "host is being replaced"
-  dlm revoke deploy --now --why "host is dead"`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			switch {
-			case len(args) > 1:
-				return fmt.Errorf("revoke: one lock at a time, not %d", len(args))
-			case len(args) == 1 && session != 0:
-				return fmt.Errorf("revoke: either the lock %q or session %d, not both; --token picks a hold of the lock", args[0], session)
-			case len(args) == 0 && session == 0:
-				return fmt.Errorf("revoke: which lock? Give its name, or --session: dlm %s", cmd.Use)
-			case session != 0 && token != 0:
-				return fmt.Errorf("revoke: --token is for a lock, a session is revoked as a whole")
-			}
-			return nil
-		},
-		ValidArgsFunction: g.completeLock,
-		RunE: func(_ *cobra.Command, args []string) error {
-			opts := []client.RevokeOption{client.RevokeWhy(why), client.RevokeToken(token)}
-			if now {
-				opts = append(opts, client.RevokeNow())
-			}
-			v := revokeView{Session: session, Tokens: []uint64{}, Now: now}
-			err := g.with(func(ctx context.Context, c *client.Client) error {
-				if session != 0 {
-					return v.revokeSession(ctx, c, opts)
-				}
-				v.Lock = args[0]
-				return v.revokeLock(ctx, c, opts)
-			})
-			if err != nil {
-				return err
-			}
-			v.BlockedSecs = secs(v.blocked)
-			return out.print(v, v.table)
-		},
+`
+
+// check says what is wrong with the arguments, if anything is.
+func (f *revokeFlags) check(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) > 1:
+		return fmt.Errorf("revoke: one lock at a time, not %d", len(args))
+	case len(args) == 1 && f.session != 0:
+		return fmt.Errorf("revoke: either the lock %q or session %d, not both; --token picks a hold of the lock", args[0], f.session)
+	case len(args) == 0 && f.session == 0:
+		return fmt.Errorf("revoke: which lock? Give its name, or --session: dlm %s", cmd.Use)
+	case f.session != 0 && f.token != 0:
+		return fmt.Errorf("revoke: --token is for a lock, a session is revoked as a whole")
 	}
-	out.add(cmd)
-	flags := cmd.Flags()
-	flags.Uint64Var(&session, "session", 0, "end the session with this `id`")
-	flags.Uint64Var(&token, "token", 0, "only the hold under token `number` (default: all holds of the lock)")
-	flags.StringVar(&why, "why", "", "a reason, told to the holder")
-	flags.BoolVar(&now, "now", false, "do not wait until the holder has stopped: see the warning above")
-	_ = cmd.RegisterFlagCompletionFunc("session", g.completeSessions)
-	return cmd
+	return nil
+}
+
+func (f *revokeFlags) run(g *globals, args []string) error {
+	opts := []client.RevokeOption{client.RevokeWhy(f.why), client.RevokeToken(f.token)}
+	if f.now {
+		opts = append(opts, client.RevokeNow())
+	}
+	v := revokeView{Session: f.session, Tokens: []uint64{}, Now: f.now}
+	err := g.with(func(ctx context.Context, c *client.Client) error {
+		if f.session != 0 {
+			return v.revokeSession(ctx, c, opts)
+		}
+		v.Lock = args[0]
+		return v.revokeLock(ctx, c, opts)
+	})
+	if err != nil {
+		return err
+	}
+	v.BlockedSecs = secs(v.blocked)
+	return f.out.print(v, v.table)
 }
 
 func (v *revokeView) revokeLock(ctx context.Context, c *client.Client, opts []client.RevokeOption) error {
