@@ -123,6 +123,11 @@ $(PEERS)/etcd: bench/etcdserver/go.mod
 benchbig: build ## measure a server that holds 1,000,000 locks: with and without snapshots, restarts
 	$(GO) run ./internal/bigbench -server bin/server
 
+.PHONY: overload
+overload: build ## ask a server for twice what it can do: throughput, renewals, memory; PASS or FAIL (under a minute, a quiet machine)
+	@mkdir -p bin/tools && $(GO) build -o bin/tools/overload ./internal/overload
+	@bin/tools/overload -server bin/server
+
 simbench: ## measure the simulator: events and simulated seconds a second on one core
 	@$(GO) run ./sim/simbench
 

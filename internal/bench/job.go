@@ -82,6 +82,9 @@ const maxLatency = 10 * time.Minute
 // deadline gives it longer. Without it the last ones would count as failed because a timer went off late.
 const leastGrace = time.Second
 
+// lateness is the part of an operation's deadline within which it has to start.
+const lateness = 10
+
 func newTally() *tally {
 	return &tally{latencies: hdrhistogram.New(1, maxLatency.Microseconds(), 3), errors: map[string]uint64{}}
 }
@@ -117,6 +120,14 @@ func (l *loop) run(ctx context.Context) error {
 			return nil
 		}
 		sleep(ctx, time.Until(due))
+		if l.job.Rate > 0 && l.job.Deadline > 0 && time.Since(due) > l.job.Deadline/lateness {
+			// Its worker was busy until now. A worker that made up for what it has missed would be late for ever, and each of
+			// its operations would begin when its deadline is about to pass.
+			if !due.Before(l.from) {
+				l.tally.failed("not started in time", 1)
+			}
+			continue
+		}
 		if !once && time.Now().After(l.to.Add(max(l.job.Deadline, leastGrace))) {
 			// It fell behind so far that the rest does not start in time.
 			l.missed(n)

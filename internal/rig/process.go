@@ -153,3 +153,6 @@ func (s *Server) Served() bool {
 		return false
 	}
 }
+
+// Pid of the process.
+func (s *Server) Pid() int { return s.cmd.Process.Pid }
