@@ -37,7 +37,7 @@ type settings struct {
 
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == crowdArg {
-		for {
+		for n := 0; n >= 0; n = (n + 1) % 1000 { // to compute is all that it is for
 		}
 	}
 	var s settings
