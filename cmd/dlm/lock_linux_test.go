@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -210,7 +211,7 @@ func TestCommandEndsBeforeTheNextHolder(t *testing.T) {
 		{"hold limit", limited, func(*death) {}, exitLost, "hold limit"},
 		{"hold limit, guardian killed", limited, killGuardian, exitLost, "guardian process is gone"},
 		{"revoked", nil, func(x *death) { x.operator("a", "--why", "maintenance") }, exitLost, "an operator revoked it: maintenance"},
-		{"session revoked", nil, func(x *death) { x.operator("--session", "1", "--why", "maintenance") }, exitLost, "an operator revoked it: maintenance"},
+		{"session revoked", nil, func(x *death) { x.operator("--session", x.session(), "--why", "maintenance") }, exitLost, "an operator revoked it: maintenance"},
 		{"revoked, dlm stopped", nil, func(x *death) { x.signal(syscall.SIGSTOP); x.operator("a") }, exitLost, "stopped?"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -295,6 +296,17 @@ func (x *death) operator(args ...string) {
 	start(x.t, x.addr, append([]string{"revoke"}, args...)...).end(0, "revoked")
 }
 
+// session that holds the lock of the command.
+func (x *death) session() string {
+	x.t.Helper()
+	c, err := client.Dial(x.addr)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	defer c.Close()
+	return fmt.Sprint(holderOf(x.t, c, "a"))
+}
+
 // Without a server the command runs on until the lease nears its end, and no longer.
 func TestServerGone(t *testing.T) {
 	t.Parallel()
@@ -325,6 +337,16 @@ func TestServerGone(t *testing.T) {
 	}
 }
 
+// holderOf is the session that holds a lock.
+func holderOf(t *testing.T, c *client.Client, lock string) uint64 {
+	t.Helper()
+	l, err := c.GetLock(t.Context(), lock)
+	if err != nil || len(l.GetHolders()) != 1 {
+		t.Fatalf("who holds %s: %v, %v", lock, l, err)
+	}
+	return l.GetHolders()[0].GetSession()
+}
+
 // Somebody takes the session over, which is not what it is for: the command ends as soon as dlm hears of it.
 func TestTakenOver(t *testing.T) {
 	t.Parallel()
@@ -337,7 +359,7 @@ func TestTakenOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := c.AttachSession(t.Context(), 1); err != nil {
+	if _, err := c.AttachSession(t.Context(), holderOf(t, c, "a")); err != nil {
 		t.Fatal(err)
 	}
 	p.end(exitLost, "another process took over the session")

@@ -56,7 +56,7 @@ func TestVerbs(t *testing.T) {
 		{"check", 2, "DLM_LOCK"},
 		{"renew", 2, "DLM_LOCK"},
 		{"renew a", 2, "DLM_SESSION"},
-		{"release a --session 9999", 70, "there never was such a session"},
+		{"release a --session 9223372036854775807", 70, "there never was such a session"},
 		{"revoke a", 73, "to be revoked"},
 		{"revoke --session 9999", 73, "to be revoked"},
 		{"revoke a --session 1", 2, "not both"},
