@@ -48,9 +48,12 @@ func (t *FileTask) Writes() bool {
 	return slices.ContainsFunc(t.jobs, func(j fileJob) bool { return j.write != nil })
 }
 
-// FinishesSnapshot says whether it makes a snapshot durable, and lets go of the files that this one does not know.
-func (t *FileTask) FinishesSnapshot() bool {
-	return slices.ContainsFunc(t.jobs, func(j fileJob) bool { return j.snapshot != nil && j.snapshot.last })
+// LetsGo says whether it makes a snapshot durable behind which a file is removed, if it is there.
+func (t *FileTask) LetsGo(id uint64) bool {
+	return slices.ContainsFunc(t.jobs, func(j fileJob) bool {
+		p := j.snapshot
+		return p != nil && p.last && id < p.below && !p.live[id]
+	})
 }
 
 // FileResult is the outcome of a FileTask.

@@ -83,12 +83,12 @@ func fillDisk(r Chooser, p *Plan) {
 
 // churnFiles: files come and go, and crashes meet the snapshots with which they go.
 func churnFiles(r Chooser, p *Plan) {
-	p.Config.SnapshotBytes = netsim.Pick[uint64](r, 1<<10, 1<<10, 4<<10)
-	eachLock(r, p, 500_000, func(op *Op) {
-		op.Steps = max(op.Steps, 1)
-		op.Delete = true
+	p.Config.SnapshotBytes, p.Config.MaxFileBytes = netsim.Pick[uint64](r, 1<<10, 1<<10, 2<<10), 0
+	eachLock(r, p, 700_000, func(op *Op) {
+		op.Shared, op.Steps = false, 1+r.IntN(3)
+		op.Delete = r.Chance(400_000)
 	})
-	r.Times(1, 5, func(r Chooser) {
+	r.Times(2, 8, func(r Chooser) {
 		p.Faults = append(p.Faults, Fault{
 			At: r.Between(0, p.Config.Faulty), Kind: FaultDiskCrash, Way: 2,
 			Power: r.Chance(500_000), Again: r.Chance(250_000), Budget: r.IntN(16),

@@ -9,7 +9,7 @@ type FaultKind string
 const (
 	FaultServerCrash FaultKind = "server-crash"  // the process dies at its Point; Power: the machine too
 	FaultCrashLoop   FaultKind = "crash-loop"    // the same Times over, each time soon after it is up again
-	FaultDiskCrash   FaultKind = "disk-crash"    // the same in the middle of the next disk task; Way 1: of the next file task; Way 2: of the next one that ends a snapshot
+	FaultDiskCrash   FaultKind = "disk-crash"    // the same in the middle of the next disk task; Way 1: of the next file task; Way 2: of the next one that ends a snapshot and lets files go
 	FaultServerStall FaultKind = "server-stall"  // the process stands still while its clock runs on
 	FaultSync        FaultKind = "fail-sync"     // a sync fails
 	FaultWrite       FaultKind = "fail-write"    // a write fails

@@ -108,6 +108,9 @@ func (r *Recorder) LastThatMatter(n int) []Event {
 	for _, id := range r.Ancestors(v.ID, 4*n) {
 		led[id] = true
 	}
+	if v.What == "G5" {
+		r.beforeCrashes(v.ID, led)
+	}
 	var all []Event
 	for i := len(r.events) - 1; i >= 0 && len(all) < n; i-- {
 		if e := &r.events[i]; e.ID <= v.ID && (led[e.ID] || e.concerns(v)) {
@@ -118,6 +121,32 @@ func (r *Recorder) LastThatMatter(n int) []Event {
 	return all
 }
 
+// beforeCrashes marks what was done with the data files just before the server went down: that may be half done on the disk.
+func (r *Recorder) beforeCrashes(end uint64, marked map[uint64]bool) {
+	const crashes, events = 3, 6
+	for i, down, left := len(r.events)-1, 0, 0; i >= 0 && down <= crashes; i-- {
+		switch e := &r.events[i]; {
+		case e.ID > end:
+		case e.Kind == KindDown && e.Lane == serverLane:
+			down, left = down+1, events
+		case left > 0 && e.ofFiles():
+			marked[e.ID] = true
+			left--
+		}
+	}
+}
+
+// ofFiles says whether an event is about what happens to data files.
+func (e *Event) ofFiles() bool {
+	switch e.Kind {
+	case KindFile, KindSyncDir, KindSnapshot:
+		return true
+	case KindDisk, KindDiskDone:
+		return e.What == "files"
+	}
+	return false
+}
+
 // concerns says whether an event has to do with what another is about.
 func (e *Event) concerns(v *Event) bool {
 	switch e.Kind {
@@ -125,7 +154,7 @@ func (e *Event) concerns(v *Event) bool {
 		return true
 	case KindCut, KindMend:
 		return v.Client < 0 || v.Client == e.Client
-	case KindDisk, KindDiskDone, KindConnect, KindSegment, KindSnapshot:
+	case KindDisk, KindDiskDone, KindConnect, KindSegment, KindSnapshot, KindFile, KindSyncDir:
 		return false
 	}
 	if len(v.Locks) > 0 && len(e.Locks) > 0 {

@@ -54,7 +54,7 @@ func TestEventsHangTogether(t *testing.T) {
 		sim.KindHeal, sim.KindFault, sim.KindUp, sim.KindDown, sim.KindSend, sim.KindDeliver, sim.KindDrop, sim.KindCall,
 		sim.KindReturn, sim.KindAnswer, sim.KindNotice, sim.KindConnect, sim.KindHeld, sim.KindLease, sim.KindUnheld, sim.KindCut,
 		sim.KindMend, sim.KindEntry, sim.KindApply, sim.KindGrant, sim.KindRevoke, sim.KindEnd, sim.KindWait, sim.KindUnwait,
-		sim.KindSession, sim.KindDisk, sim.KindDiskDone, sim.KindSegment, sim.KindSnapshot,
+		sim.KindSession, sim.KindDisk, sim.KindDiskDone, sim.KindSegment, sim.KindSnapshot, sim.KindFile, sim.KindSyncDir,
 	} {
 		if seen[k] == 0 {
 			t.Errorf("no event of the kind %q in 30 seeds", k)

@@ -37,7 +37,8 @@ type scribe struct {
 	faults   map[*Fault]uint64
 	diskHurt uint64 // the last fault of the disk
 	names    []string
-	written  uint64 // the end of the disk task that made the last batch durable
+	tasks    map[bool]uint64 // the newest disk task, of the log or not
+	written  uint64          // the end of the disk task that made the last batch durable
 }
 
 // reqKey names a request; requests without a sequence go by their key.
@@ -55,7 +56,7 @@ func newScribe(w *World, rec *Recorder) *scribe {
 	return &scribe{
 		w: w, rec: rec, messages: map[uint64]uint64{}, requests: map[reqKey]uint64{}, arrived: map[reqKey]uint64{},
 		answers: map[reqKey]uint64{}, taken: map[reqKey]uint64{}, entries: map[uint64]logRecord{}, owners: map[uint64]int{}, grants: map[uint64]uint64{},
-		byCall: map[callKey]uint64{}, faults: map[*Fault]uint64{},
+		byCall: map[callKey]uint64{}, faults: map[*Fault]uint64{}, tasks: map[bool]uint64{},
 	}
 }
 

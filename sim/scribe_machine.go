@@ -2,11 +2,13 @@ package sim
 
 import (
 	"fmt"
+	"path"
 	"strings"
 	"time"
 
 	"dlm/netsim"
 	"dlm/replica"
+	"dlm/sim/simdisk"
 )
 
 // up and down record the life of a process.
@@ -110,7 +112,25 @@ func (s *scribe) diskTask(what string, d time.Duration, log *replica.LogTask) ui
 			e.Text = fmt.Sprintf("the log: write and sync %s, %s", positions(first, last), ms(d))
 		}
 	}
-	return s.add(e)
+	s.tasks[log != nil] = s.add(e)
+	return s.tasks[log != nil]
+}
+
+// named records that a data file or its sidecar comes or goes, and that the names of a directory are synced.
+func (s *scribe) named(o simdisk.Op) {
+	e := Event{Lane: diskLane, Client: -1, Kind: KindFile, What: o.Kind}
+	switch {
+	case o.Kind == "syncdir":
+		e.Kind, e.Text = KindSyncDir, "the names in "+o.Name+" are synced"
+	case path.Dir(o.Name) != filesDir:
+		return
+	default:
+		e.Text = o.Name + map[string]string{"create": " is created", "remove": " is removed", "rename": " gets its name"}[o.Kind]
+	}
+	if t := s.w.server.tasks.running; t != nil {
+		e.Causes = []uint64{s.tasks[t.log]}
+	}
+	s.add(e)
 }
 
 func positions(first, last uint64) string {

@@ -2,6 +2,8 @@ package sim
 
 import (
 	"errors"
+	"slices"
+	"strconv"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -355,7 +357,7 @@ func (s *server) startFile(t *replica.FileTask) {
 	s.file = t
 	d := s.diskTime()
 	task := s.w.scribe.diskTask("files", d, nil)
-	if s.diskCrash != nil && (s.diskCrash.Way != 2 || t.FinishesSnapshot()) {
+	if s.diskCrash != nil && (s.diskCrash.Way != 2 || s.letsFilesGo(t)) {
 		s.maybeDiskCrash(d)
 	}
 	var res replica.FileResult
@@ -370,6 +372,14 @@ func (s *server) startFile(t *replica.FileTask) {
 			s.w.images.part(part, first, last)
 		}
 		s.deliver(serverEvent{fileDone: true, fileRes: res})
+	})
+}
+
+// letsFilesGo says whether a task ends with the removal of data files.
+func (s *server) letsFilesGo(t *replica.FileTask) bool {
+	return slices.ContainsFunc(s.disk.Names(filesDir), func(name string) bool {
+		id, err := strconv.ParseUint(name, 16, 64)
+		return err == nil && t.LetsGo(id)
 	})
 }
 

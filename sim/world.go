@@ -74,6 +74,9 @@ func New(p Plan, rec *Recorder) *World {
 	w.terms.w = w
 	w.probes = newProber(w)
 	w.server = newServer(w)
+	if w.scribe != nil {
+		w.server.disk.Watch = w.scribe.named
+	}
 	w.disks = newDiskFaults(w)
 	w.backups = newBackups(w)
 	w.replies = newReplyChecker(w)

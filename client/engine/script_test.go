@@ -397,3 +397,31 @@ func TestWaitingBehindALargeAppend(t *testing.T) {
 		t.Fatalf("%d requests leave, want the second append alone", len(r))
 	}
 }
+
+// An answer that does not list losses says nothing of a hold that was revoked meanwhile, which blocks its lock only until the
+// lease as of the revoke: it must not prolong what the library says.
+func TestOnlyAnswersWithLossesProlong(t *testing.T) {
+	s := newScript(t, Config{})
+	id := s.open()
+	s.lock(id, "x", 5)
+	before, ok := s.e.LeaseEnd(id, "x", 5)
+	if !ok {
+		t.Fatal("the lock is not held")
+	}
+	s.now += time.Second
+	s.e.Lock(s.now, 0, id, acquire("y"))
+	r := s.requests()
+	s.answer(&dlmv1.Answer{Session: id, Sequence: r[0].Sequence, Index: 3, Stamp: stampAt(time.Second), Token: 6, SessionDeadline: stampAt(11 * time.Second)})
+	if end, _ := s.e.LeaseEnd(id, "x", 5); end > before+100*time.Millisecond { // a younger mark gives a little
+		t.Errorf("the answer of an acquire moves the end of the lease from %v to %v", before, end)
+	}
+	s.now += 3 * time.Second
+	r = s.requests()
+	if len(r) != 1 || r[0].GetKeepAlive() == nil {
+		t.Fatalf("got %v, want a keep-alive", r)
+	}
+	s.answer(&dlmv1.Answer{Session: id, Sequence: r[0].Sequence, Index: 4, Stamp: stampAt(4 * time.Second), SessionDeadline: stampAt(14 * time.Second)})
+	if end, _ := s.e.LeaseEnd(id, "x", 5); end <= before+time.Second {
+		t.Errorf("the answer of a keep-alive leaves the end of the lease at %v", end)
+	}
+}

@@ -96,6 +96,7 @@ func (f fileSystem) Create(name string) (vfs.File, error) {
 	}
 	n := &inode{}
 	dir.change(dirEntry{path.Base(name), n})
+	f.d.did("create", name)
 	return &handle{d: f.d, n: n, epoch: f.d.epoch}, nil
 }
 
@@ -118,6 +119,7 @@ func (f fileSystem) Remove(name string) error {
 		return err
 	}
 	f.d.dirs[path.Clean(path.Dir(name))].change(dirEntry{path.Base(name), nil})
+	f.d.did("remove", name)
 	return nil
 }
 
@@ -133,6 +135,7 @@ func (f fileSystem) Rename(from, to string) error {
 		return &fs.PathError{Op: "rename", Path: to, Err: fs.ErrInvalid}
 	}
 	f.d.dirs[path.Clean(path.Dir(from))].change(dirEntry{path.Base(from), nil}, dirEntry{path.Base(to), n})
+	f.d.did("rename", to)
 	return nil
 }
 
@@ -174,5 +177,6 @@ func (f fileSystem) SyncDir(dir string) error {
 		return ErrInjected
 	}
 	r.sync()
+	f.d.did("syncdir", dir)
 	return nil
 }

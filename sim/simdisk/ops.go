@@ -21,6 +21,13 @@ func (d *Disk) public(o op) Op {
 	return Op{o.kind, name}
 }
 
+// did tells who watches of a change of names that has taken place.
+func (d *Disk) did(kind, name string) {
+	if d.Watch != nil {
+		d.Watch(Op{kind, name})
+	}
+}
+
 // Stopped returns the operation that StopAfter refused first since the last
 // crash, and the last one before it. ok is false if it refused none.
 func (d *Disk) Stopped() (before, refused Op, ok bool) {

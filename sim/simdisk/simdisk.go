@@ -38,6 +38,10 @@ type Disk struct {
 	stopped   bool // the budget has run out and somebody has noticed
 
 	last, refused op // see Stopped
+
+	// Watch, if set, is told of every change of names that has taken place (create, remove, rename, syncdir). It must not
+	// use the disk.
+	Watch func(Op)
 }
 
 // New returns an empty disk that draws its chance from rng.

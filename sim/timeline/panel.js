@@ -6,7 +6,7 @@ const KIND_NAMES = {
   deliver: "Arrived", drop: "Lost", call: "Call", return: "Return", answer: "Answer", notice: "Notice", connect: "Connection", held: "Belief",
   lease: "Lease", unheld: "Belief ends", cut: "Link cut", mend: "Link mended", entry: "Log entry", apply: "Request applied", grant: "Grant",
   revoke: "Revoke", end: "Hold ends", wait: "Waits", unwait: "Wait ends", session: "Session", disk: "Disk", done: "Disk done",
-  segment: "Segment", snapshot: "Snapshot",
+  segment: "Segment", snapshot: "Snapshot", file: "Data file", syncdir: "Names synced",
 };
 
 function node(tag, attributes, ...children) {

@@ -24,7 +24,7 @@ function buildView(model) {
 // linear in u = scale.u(t), not in the time t itself.
 function fold(view, yes) {
   const model = view.model, end = model.end || 1, times = [0];
-  const light = e => ["lease", "connect", "disk", "done", "segment", "snapshot"].includes(e.k) || e.w === "keep-alive" || e.w === "hello" || e.k === "entry" && !(e.lk || []).length;
+  const light = e => ["lease", "connect", "disk", "done", "segment", "snapshot", "file", "syncdir"].includes(e.k) || e.w === "keep-alive" || e.w === "hello" || e.k === "entry" && !(e.lk || []).length;
   const quiet = new Set();
   for (const e of model.events) {
     const still = light(e) || ["deliver", "drop", "send", "answer"].includes(e.k) && (e.c || []).length > 0 && e.c.every(c => quiet.has(c)) && e.w === "answer";
