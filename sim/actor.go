@@ -188,7 +188,12 @@ func (a *actor) takeOver(op *Op) {
 			a.finished(op)
 			return
 		}
-		// What was begun under the first hold goes on; the others last as long as the session.
+		// What was begun under the first hold goes on; the others last as long as the session, or until the world drains.
+		for _, x := range holds[1:] {
+			if a.closed {
+				a.c.letGo(&claim{session: d.Session, lock: x.GetLock(), token: x.GetToken(), yes: true})
+			}
+		}
 		own := *op
 		own.Lock, own.Shared = holds[0].GetLock(), holds[0].GetMode() == dlmv1.Mode_MODE_SHARED
 		h := &hold{a: a, op: &own, session: d.Session, token: holds[0].GetToken(), stepsLeft: op.Steps}
