@@ -78,6 +78,7 @@ func (c *client) start() {
 	c.engine = engine.New(engine.Config{
 		Servers: 1, AttemptTimeout: cfg.AttemptTimeout, BackoffMin: cfg.BackoffMin, BackoffMax: cfg.BackoffMax,
 		QueuedRetry: cfg.QueuedRetry, FrameBytes: cfg.FrameBytes, LargeBytes: cfg.LargeBytes, LargeOutBytes: cfg.LargeOutBytes,
+		UnderWay: cfg.UnderWay,
 	}, rng)
 	c.up, c.instances = true, map[uint64]uint64{}
 	c.w.mark("client up", uint64(c.id), c.life, 0)

@@ -94,6 +94,7 @@ func drawConfig(r Chooser) Config {
 	c.ReserveBytes = uint64(c.SegmentBytes) + netsim.Pick[uint64](r, 4<<10, 16<<10, 64<<10)
 	c.MaxWait = netsim.Pick(r, 0, 0, r.Between(20*time.Millisecond, 300*time.Millisecond))
 	c.Interleave = r.Chance(800_000)
+	c.UnderWay = netsim.Pick(r, 0, 0, 0, 1, 4)
 	c.SnapshotSlice = netsim.Pick(r, 1, 1, 2, 4, 16)
 	return c
 }

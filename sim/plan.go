@@ -60,6 +60,8 @@ type Config struct {
 	// QueuedRetry, FrameBytes, LargeBytes and LargeOutBytes are the engines'. 0 = their defaults.
 	QueuedRetry                           time.Duration `json:",omitempty"`
 	FrameBytes, LargeBytes, LargeOutBytes int           `json:",omitempty"`
+	// UnderWay is the engines'. 0 = its default, which no simulated client reaches.
+	UnderWay int `json:",omitempty"`
 }
 
 // rateBeyond is how fast clocks may go when they leave rho: up to twice as fast as others.

@@ -40,6 +40,7 @@ const (
 	lostAndSentAgain
 	windowFull
 	overloaded
+	heldBack
 	laterConnection
 	overtaken
 	halfReset
@@ -150,6 +151,7 @@ var probes = [numProbes]Probe{
 	lostAndSentAgain:   {"what a crash lost is sent again", "the server took the request in and never logged it"},
 	windowFull:         {"a window is full", "refused before the log; the same request may succeed later"},
 	overloaded:         {"the server is overloaded", "refused before the log"},
+	heldBack:           {"a client holds calls back", "its server has more to do than it can; what renews and gives back still goes"},
 	laterConnection:    {"a late copy comes over another connection", "the two ends have connected anew since it was sent"},
 	overtaken:          {"a frame overtakes another", "also within one connection"},
 	halfReset:          {"a connection breaks with half of its frames delivered", "neither end knows which half"},

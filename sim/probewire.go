@@ -17,6 +17,7 @@ import (
 // sent takes a frame that a client hands over.
 func (p *prober) sent(c *client, f *dlmv1.ClientFrame) {
 	now := p.w.sim.Now()
+	p.meetIf(heldBack, c.engine.HeldBack() > 0)
 	for _, r := range f.GetRequests() {
 		if r.GetSequence() == 0 {
 			continue

@@ -27,7 +27,7 @@ type call struct {
 	session  uint64
 	since    time.Duration
 	deadline timer
-	wait     timer    // of a Lock in its local queue: the wait timeout
+	wait     timer    // of a Lock in its local queue, or held back: the wait timeout
 	req      *request // nil while it queues locally
 	acquire  *dlmv1.Acquire
 	options  SessionOptions
@@ -113,8 +113,8 @@ func (e *Engine) Do(now, deadline time.Duration, session uint64, op Op) Call {
 			return e.invalid(c, "a hold that was taken over must be renewed with an explicit hold limit")
 		}
 	}
-	c.req = &request{kind: kindOther, class: classOrdinary, call: c, op: op}
-	s.submit(c.req)
+	c.req = &request{kind: kindOther, class: classOrdinary, s: s, call: c, op: op}
+	e.start(c.req)
 	return c.id
 }
 
@@ -141,7 +141,7 @@ func (e *Engine) Lock(now, deadline time.Duration, session uint64, a *dlmv1.Acqu
 	default:
 		l.queue = append(l.queue, c)
 		if a.WaitNanos != nil {
-			e.timers.arm(&c.wait, c, e.now+time.Duration(min(a.GetWaitNanos(), farAway/2)))
+			c.armWait(e)
 		}
 	}
 	return c.id
@@ -203,7 +203,7 @@ func (e *Engine) Query(now, deadline time.Duration, r *dlmv1.Read) Call {
 		read: &dlmv1.Read{Id: uint64(c.id), Op: r.GetOp()},
 	}
 	e.reads[uint64(c.id)] = c.req
-	e.makeReady(c.req)
+	e.start(c.req)
 	return c.id
 }
 
@@ -236,19 +236,33 @@ func (e *Engine) Abandon(now time.Duration, id Call) {
 	e.done[i] = Completion{Call: id, Session: d.Session, Err: ErrAbandoned}
 }
 
+// armWait sets the time at which a Lock with a wait timeout has waited enough.
+func (c *call) armWait(e *Engine) {
+	e.timers.arm(&c.wait, c, c.since+time.Duration(min(c.acquire.GetWaitNanos(), farAway/2)))
+}
+
 func (c *call) expire(e *Engine, now time.Duration, t *timer) {
 	if t == &c.wait {
-		s := e.sessions[c.session]
-		if s == nil || c.req != nil {
-			return
-		}
-		s.leaveQueue(now, c)
-		e.complete(c, Completion{Session: c.session, Err: &Error{
-			Reason: dlmv1.Reason_REASON_WAIT_TIMEOUT, Detail: "behind other calls of the same session",
-		}})
+		e.waitedEnough(now, c)
 		return
 	}
 	e.giveUp(c, fmt.Errorf("%w after %v", ErrDeadline, now-c.since))
+}
+
+// waitedEnough ends a Lock whose wait timeout passes before the server has heard of it.
+func (e *Engine) waitedEnough(now time.Duration, c *call) {
+	s := e.sessions[c.session]
+	if s == nil {
+		return
+	}
+	why := &Error{Reason: dlmv1.Reason_REASON_WAIT_TIMEOUT, Detail: "behind other calls of the same session"}
+	if c.req == nil {
+		s.leaveQueue(now, c)
+	} else {
+		why.Detail = c.req.refusal.Detail
+		s.giveUpAcquire(now, c.req)
+	}
+	e.complete(c, Completion{Session: c.session, Err: why})
 }
 
 // leaveQueue takes a Lock out of its local queue.

@@ -22,6 +22,10 @@ type Config struct {
 	// requests are unanswered the next ones wait, so that nothing small ever stands behind them. Defaults 64 KiB and
 	// 4 MiB.
 	LargeBytes, LargeOutBytes int
+	// UnderWay is how many requests that ask for something may be under way on the connection at first, and again when nobody
+	// is held back. When the server has more to do than it can the number falls, down to a 256th of that, or 1. Default 1024;
+	// simulated 1 .. 4.
+	UnderWay int
 	// MaxCalls is how many calls may be pending; one more completes with ErrLimit. Default 1 << 20.
 	MaxCalls int
 }
@@ -35,6 +39,7 @@ func (c Config) withDefaults() Config {
 	c.FrameBytes = orDefault(c.FrameBytes, 1<<20)
 	c.LargeBytes = orDefault(c.LargeBytes, 64<<10)
 	c.LargeOutBytes = orDefault(c.LargeOutBytes, 4<<20)
+	c.UnderWay = orDefault(c.UnderWay, 1024)
 	c.MaxCalls = orDefault(c.MaxCalls, 1<<20)
 	return c
 }

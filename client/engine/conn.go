@@ -126,6 +126,7 @@ func (e *Engine) hello(now time.Duration, h *dlmv1.Hello) {
 		return
 	}
 	e.link.state = linkUp
+	e.congestion.connected(now)
 	e.timers.disarm(&e.link.timer)
 	e.window = defaultWindow
 	if h.GetWindow() > 0 {

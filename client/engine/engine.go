@@ -42,6 +42,8 @@ type Engine struct {
 	keepDue   []*session          // sessions that want to send a keep-alive; likewise with keepDue
 	largeOut  int                 // bytes of large requests that are unanswered
 
+	congestion congestion
+
 	done   []Completion
 	events []Event
 	closes []uint64
@@ -57,6 +59,8 @@ func New(cfg Config, rng Rand) *Engine {
 		sessions: map[uint64]*session{},
 		keyed:    map[string]*request{},
 		reads:    map[uint64]*request{},
+
+		congestion: congestion{limit: cfg.UnderWay, free: cfg.UnderWay},
 	}
 	e.link.server = int(uniform(rng, 0, time.Duration(cfg.Servers-1)))
 	return e
@@ -80,6 +84,7 @@ func (e *Engine) Flush(now time.Duration) Effects {
 	if d, ok := e.dial(now); ok {
 		fx.Dial = []Dial{d}
 	}
+	e.admitHeld()
 	fx.Frames = e.send(now)
 	fx.Close, e.closes = e.closes, nil
 	fx.Done, e.done = e.done, nil
@@ -96,7 +101,7 @@ func (e *Engine) NextTimer() (at time.Duration, ok bool) {
 }
 
 func (e *Engine) outputReady() bool {
-	return len(e.done) > 0 || len(e.events) > 0 || len(e.closes) > 0 || e.wantsDial() || e.wantsSend()
+	return len(e.done) > 0 || len(e.events) > 0 || len(e.closes) > 0 || e.wantsDial() || e.wantsAdmit() || e.wantsSend()
 }
 
 // Held reports whether the session surely holds the lock under the token at this instant. Once it has said no for a

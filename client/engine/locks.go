@@ -158,11 +158,13 @@ func (s *session) startNext(now time.Duration, l *lock) {
 
 func (s *session) ask(now time.Duration, l *lock, c *call) {
 	s.e.timers.disarm(&c.wait)
-	r := &request{kind: kindAcquire, class: classOrdinary, call: c, lock: l, op: &dlmv1.Request{
-		Op: &dlmv1.Request_Acquire{Acquire: waited(c.acquire, now-c.since)},
-	}}
+	r := &request{kind: kindAcquire, class: classOrdinary, s: s, call: c, lock: l, op: acquireOp(c, now)}
 	l.asking, c.req = r, r
-	s.submit(r)
+	s.e.start(r)
+}
+
+func acquireOp(c *call, now time.Duration) *dlmv1.Request {
+	return &dlmv1.Request{Op: &dlmv1.Request_Acquire{Acquire: waited(c.acquire, now-c.since)}}
 }
 
 // waited shortens the wait timeout by what was waited here already. It never becomes 0, which would be a try.

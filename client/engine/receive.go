@@ -29,6 +29,7 @@ func (e *Engine) Receive(now time.Duration, conn uint64, f *dlmv1.ServerFrame) {
 	for _, n := range f.GetNotices() {
 		e.onNotice(now, n)
 	}
+	e.endRound(now)
 }
 
 // isRefusal: the answer is not the request's result; the same request may succeed later or elsewhere.
@@ -117,6 +118,7 @@ func (s *session) onAnswer(now time.Duration, a *dlmv1.Answer) {
 	if a.GetIndex() != 0 {
 		s.e.sight(mark{r.firstSent, a.GetStamp()})
 	}
+	s.e.answered(now, r)
 	s.remove(r)
 	s.settle(now, r, a)
 	s.pump()
@@ -197,6 +199,7 @@ func (e *Engine) onRead(now time.Duration, a *dlmv1.ReadAnswer) {
 		return
 	}
 	e.link.backoff.reset()
+	e.answered(now, r)
 	e.dropRequest(r)
 	done := Completion{Read: a}
 	if a.GetReason() != dlmv1.Reason_REASON_OK {
@@ -238,6 +241,8 @@ func (s *session) onQueued(now time.Duration, n *dlmv1.Notice) {
 		return
 	}
 	s.acked = max(s.acked, r.sequence)
+	s.e.answered(now, r)
+	s.e.landed(r)
 	if r.cancel == nil && r.state != stateReady {
 		if !r.queued && r.call != nil {
 			s.e.event(Event{Kind: EventQueued, Session: s.id, Lock: r.lock.name, Call: r.call.id})

@@ -71,8 +71,10 @@ type request struct {
 	cancel    *request // of an acquire that was given up
 	sent      bool     // at least once
 	firstSent time.Duration
-	queued    bool // the server said that it waits
-	counted   bool // in Engine.largeOut
+	queued    bool          // the server said that it waits
+	counted   bool          // in Engine.largeOut
+	underWay  bool          // in congestion.underWay
+	attempt   time.Duration // when the last attempt was made
 	timer     timer
 	backoff   backoff
 	refusal   *Error // the last one, to be told if it never gets better
@@ -137,6 +139,9 @@ func (e *Engine) pause(now time.Duration, r *request) {
 // is enough.
 func (e *Engine) refused(now time.Duration, r *request, reason dlmv1.Reason, detail string) {
 	r.refusal = &Error{Reason: reason, Detail: detail}
+	if reason == dlmv1.Reason_REASON_OVERLOADED && r.state == stateSent {
+		e.refusedAsOverloaded(now, r.attempt)
+	}
 	if e.elsewhere(now, reason) {
 		return
 	}
@@ -148,6 +153,7 @@ func (e *Engine) refused(now time.Duration, r *request, reason dlmv1.Reason, det
 // end makes a request forget everything that may come; the rest of its life is its owner's.
 func (e *Engine) end(r *request) {
 	e.uncount(r)
+	e.landed(r)
 	e.timers.disarm(&r.timer)
 	r.state = stateDone
 }

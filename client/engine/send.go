@@ -90,7 +90,7 @@ func (e *Engine) send(now time.Duration) []Outgoing {
 }
 
 func (e *Engine) sendOne(now time.Duration, f *frames, r *request) {
-	r.state = stateSent
+	r.state, r.attempt = stateSent, now
 	first := !r.sent
 	if first {
 		r.sent, r.firstSent = true, now

@@ -353,6 +353,7 @@ func (s *session) finish(why error) {
 		all = append(all, s.waiting[c]...)
 		s.waiting[c] = nil
 	}
+	all = append(all, s.e.congestion.of(s)...)
 	s.open = nil
 	for _, r := range all {
 		s.e.end(r)

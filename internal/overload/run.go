@@ -73,7 +73,7 @@ func run(ctx context.Context, s settings, cpu int) (err error) {
 func options(addr string) bench.Options {
 	o := bench.DefaultOptions()
 	o.Server, o.Runs, o.Connections, o.Sessions = addr, 1, 4, 512
-	o.Warmup, o.Duration = time.Second, 4*time.Second
+	o.Warmup, o.Duration = time.Second, 10*time.Second
 	return o
 }
 
