@@ -71,7 +71,7 @@ func (c *Client) operate(ctx context.Context, what string, r *dlmv1.Request) (*d
 	if err != nil {
 		return nil, fmt.Errorf("client: %s: %w", what, err)
 	}
-	a, err := s.op(ctx, what, r)
+	a, err := s.op(ctx, said(what), r)
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = s.Close(cancelled) // goes on in the background

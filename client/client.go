@@ -123,7 +123,7 @@ func (c *Client) closeSessions(ctx context.Context) {
 		return
 	}
 	for _, k := range closing {
-		_ = c.await(ctx, "close", k)
+		_ = c.await(ctx, said("close"), k)
 	}
 }
 
@@ -209,15 +209,20 @@ func (c *Client) finish(ctx context.Context, k *call) engine.Completion {
 	return <-k.done
 }
 
+// words say what a call is for, in its error. Most calls have none, so they are found only then.
+type words func() string
+
+func said(what string) words { return func() string { return what } }
+
 // do is start and finish, with the error put into words.
-func (c *Client) do(ctx context.Context, what string, begin startFunc, then func(*loop, engine.Completion)) (engine.Completion, error) {
+func (c *Client) do(ctx context.Context, what words, begin startFunc, then func(*loop, engine.Completion)) (engine.Completion, error) {
 	k, err := c.start(ctx, begin, then)
 	if err != nil {
-		return engine.Completion{}, fmt.Errorf("client: %s: %w", what, err)
+		return engine.Completion{}, fmt.Errorf("client: %s: %w", what(), err)
 	}
 	d := c.finish(ctx, k)
 	if d.Err != nil {
-		return d, c.callError(ctx, what, d.Err)
+		return d, c.callError(ctx, what(), d.Err)
 	}
 	return d, nil
 }

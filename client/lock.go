@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,24 +16,40 @@ const unlockGrace = time.Second
 
 // Lock is one hold.
 type Lock struct {
-	s      *Session
-	name   string
-	mode   dlmv1.Mode
-	token  uint64
-	ctx    context.Context
+	s     *Session
+	name  string
+	mode  dlmv1.Mode
+	token uint64
+
+	// over: released or lost, for good, because of why.
+	over atomic.Bool
+	why  error
+
+	mu     sync.Mutex
+	ctx    context.Context // nil until somebody asks for it
 	cancel context.CancelCauseFunc
 
-	// over: released or lost, for good.
-	over atomic.Bool
 	// leaseEnd is a local time before which the lock is surely held. Leases only grow (Renew aside, which resets this
 	// first), so an old value is merely too small: Held then asks the loop.
 	leaseEnd atomic.Int64
 }
 
 func newLock(s *Session, name string, mode dlmv1.Mode, token uint64) *Lock {
-	lk := &Lock{s: s, name: name, mode: mode, token: token}
-	lk.ctx, lk.cancel = context.WithCancelCause(context.Background())
-	return lk
+	return &Lock{s: s, name: name, mode: mode, token: token}
+}
+
+// end says for good that the lock is not held. Only the first why counts.
+func (lk *Lock) end(why error) {
+	lk.mu.Lock()
+	defer lk.mu.Unlock()
+	if lk.over.Load() {
+		return
+	}
+	lk.why = why
+	lk.over.Store(true)
+	if lk.cancel != nil {
+		lk.cancel(why)
+	}
 }
 
 func (lk *Lock) key() lockKey { return lockKey{lk.name, lk.token} }
@@ -82,12 +99,22 @@ func (lk *Lock) LeaseEnd() (time.Duration, bool) {
 
 // Context is done as soon as the lock is not held any more: at the latest when the lease ends by this process's clock,
 // which is before the server can give the lock to somebody else. Its cause is why: ErrReleased, or ErrLost with a reason.
-func (lk *Lock) Context() context.Context { return lk.ctx }
+func (lk *Lock) Context() context.Context {
+	lk.mu.Lock()
+	defer lk.mu.Unlock()
+	if lk.ctx == nil {
+		lk.ctx, lk.cancel = context.WithCancelCause(context.Background())
+		if lk.over.Load() {
+			lk.cancel(lk.why)
+		}
+	}
+	return lk.ctx
+}
 
 // Err is nil while the lock is held, then the cause of Context.
 func (lk *Lock) Err() error {
 	if lk.over.Load() {
-		return context.Cause(lk.ctx)
+		return lk.why // written before over
 	}
 	return nil
 }
@@ -96,22 +123,22 @@ func (lk *Lock) Err() error {
 // ctx ends first, the release goes on in the background while the client lives. A lock that was lost before answers why;
 // one that was released before answers ErrReleased.
 func (lk *Lock) Unlock(ctx context.Context) error {
-	what := fmt.Sprintf("unlock %q (token %d)", lk.name, lk.token)
+	what := func() string { return fmt.Sprintf("unlock %q (token %d)", lk.name, lk.token) }
 	var before error
 	k, err := lk.s.c.start(context.WithoutCancel(ctx), func(l *loop, now, _ time.Duration) engine.Call {
 		if lk.over.Load() {
-			before = context.Cause(lk.ctx)
+			before = lk.why
 		}
 		l.drop(lk, ErrReleased)
 		return l.engine.Unlock(now, 0, lk.s.id, lk.name, lk.token)
 	}, nil)
 	if err != nil {
-		return fmt.Errorf("client: %s: %w", what, err)
+		return fmt.Errorf("client: %s: %w", what(), err)
 	}
 	err = lk.s.c.await(ctx, what, k)
 	if before != nil && ctx.Err() == nil {
 		// The loop wrote it before it answered.
-		return fmt.Errorf("client: %s: %w", what, before)
+		return fmt.Errorf("client: %s: %w", what(), before)
 	}
 	return err
 }
@@ -133,7 +160,7 @@ func (lk *Lock) Renew(ctx context.Context, limit time.Duration) error {
 		return fmt.Errorf("client: %s: %w: hold limit %v: a duration must not be negative", what, ErrInvalid, limit)
 	}
 	r := &dlmv1.Request{Op: &dlmv1.Request_Renew{Renew: &dlmv1.Renew{Lock: lk.name, Token: lk.token, HoldLimitNanos: uint64(limit)}}}
-	_, err := lk.s.op(ctx, what, r)
+	_, err := lk.s.op(ctx, said(what), r)
 	return err
 }
 
@@ -141,13 +168,13 @@ func (lk *Lock) Renew(ctx context.Context, limit time.Duration) error {
 // hold is the current one when the cluster gets to it, and exclusive. The first append binds the file to the lock.
 func (lk *Lock) Append(ctx context.Context, file string, data []byte) (offset uint64, err error) {
 	r := &dlmv1.Request{Op: &dlmv1.Request_Append{Append: &dlmv1.Append{File: file, Lock: lk.name, Token: lk.token, Data: append([]byte(nil), data...)}}}
-	answer, err := lk.s.op(ctx, fmt.Sprintf("append to %q under %q (token %d)", file, lk.name, lk.token), r)
+	answer, err := lk.s.op(ctx, func() string { return fmt.Sprintf("append to %q under %q (token %d)", file, lk.name, lk.token) }, r)
 	return answer.GetOffset(), err
 }
 
 // Delete removes a file that is bound to this lock, on the same conditions as Append.
 func (lk *Lock) Delete(ctx context.Context, file string) error {
 	r := &dlmv1.Request{Op: &dlmv1.Request_Delete{Delete: &dlmv1.Delete{File: file, Lock: lk.name, Token: lk.token}}}
-	_, err := lk.s.op(ctx, fmt.Sprintf("delete %q under %q (token %d)", file, lk.name, lk.token), r)
+	_, err := lk.s.op(ctx, said(fmt.Sprintf("delete %q under %q (token %d)", file, lk.name, lk.token)), r)
 	return err
 }

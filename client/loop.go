@@ -30,6 +30,7 @@ type loop struct {
 	timer    *time.Timer
 	timed    bool          // timer is set
 	timerAt  time.Duration // for when
+	spare    []task        // an inbox that was emptied, to be used again
 }
 
 func newLoop(c *Client, e *engine.Engine) *loop {
@@ -69,6 +70,8 @@ func (l *loop) ownTurn() bool {
 	defer l.mu.Unlock()
 	tasks, closed := l.take()
 	l.turn(tasks, false)
+	clear(tasks)
+	l.spare = tasks
 	if closed {
 		l.shutdown()
 	}
@@ -106,7 +109,7 @@ func (l *loop) setTimer(now time.Duration) {
 func (l *loop) take() (tasks []task, closed bool) {
 	l.c.mu.Lock()
 	defer l.c.mu.Unlock()
-	tasks, l.c.inbox = l.c.inbox, nil
+	tasks, l.c.inbox = l.c.inbox, l.spare[:0]
 	return tasks, l.c.closed
 }
 
@@ -209,8 +212,7 @@ func (l *loop) drop(lk *Lock, why error) {
 	}
 	delete(lk.s.locks, lk.key())
 	l.held--
-	lk.over.Store(true)
-	lk.cancel(why)
+	lk.end(why)
 }
 
 // end ends a session here, with all its holds and its events.

@@ -55,7 +55,7 @@ func (c *Client) AttachSession(ctx context.Context, id uint64, opts ...SessionOp
 func (c *Client) session(ctx context.Context, what string, o sessionOptions, begin startFunc) (*Session, error) {
 	s := &Session{c: c, events: make(chan Event, o.events), locks: map[lockKey]*Lock{}}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
-	_, err := c.do(ctx, what, begin, func(l *loop, d engine.Completion) {
+	_, err := c.do(ctx, said(what), begin, func(l *loop, d engine.Completion) {
 		if d.Err == nil {
 			s.id = d.Session
 			s.ttl = time.Duration(d.Answer.GetTtlNanos())
@@ -110,15 +110,14 @@ func (s *Session) Lock(ctx context.Context, name string, opts ...LockOption) (*L
 	}
 	mode := a.GetMode()
 	var lk *Lock
-	_, err = s.c.do(ctx, fmt.Sprintf("lock %q", name), func(l *loop, now, deadline time.Duration) engine.Call {
+	_, err = s.c.do(ctx, func() string { return fmt.Sprintf("lock %q", name) }, func(l *loop, now, deadline time.Duration) engine.Call {
 		return l.engine.Lock(now, deadline, s.id, a)
 	}, func(l *loop, d engine.Completion) {
 		if d.Err == nil {
 			lk = newLock(s, name, mode, d.Answer.GetToken())
 			if l.sessions[s.id] != s {
 				// The session ended within the same flush.
-				lk.over.Store(true)
-				lk.cancel(context.Cause(s.ctx))
+				lk.end(context.Cause(s.ctx))
 				return
 			}
 			l.keep(lk)
@@ -145,10 +144,10 @@ func (s *Session) Do(ctx context.Context, name string, f func(ctx context.Contex
 	defer func() { _ = lk.unlockAfter(ctx) }() // also when f panics
 	inner, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stop := context.AfterFunc(lk.ctx, func() { cancel(context.Cause(lk.ctx)) })
+	stop := context.AfterFunc(lk.Context(), func() { cancel(lk.Err()) })
 	defer stop()
 	err = f(inner, lk)
-	if lost := lostOr(context.Cause(lk.ctx)); lost != nil {
+	if lost := lostOr(lk.Err()); lost != nil {
 		if err == nil {
 			return fmt.Errorf("client: lock %q: %w", name, lost)
 		}
@@ -164,7 +163,7 @@ func (s *Session) Close(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("client: close session %d: %w", s.id, err)
 	}
-	return s.c.await(ctx, fmt.Sprintf("close session %d", s.id), k)
+	return s.c.await(ctx, func() string { return fmt.Sprintf("close session %d", s.id) }, k)
 }
 
 // beginClose ends the session on this side before anything is sent: from here on nothing is held.
@@ -174,15 +173,15 @@ func (s *Session) beginClose(l *loop, now, _ time.Duration) engine.Call {
 }
 
 // await waits for a call that goes on even if the caller does not wait for it.
-func (c *Client) await(ctx context.Context, what string, k *call) error {
+func (c *Client) await(ctx context.Context, what words, k *call) error {
 	select {
 	case d := <-k.done:
 		if d.Err != nil {
-			return fmt.Errorf("client: %s: %w", what, d.Err)
+			return fmt.Errorf("client: %s: %w", what(), d.Err)
 		}
 		return nil
 	case <-ctx.Done():
-		return c.callError(ctx, what, engine.ErrAbandoned)
+		return c.callError(ctx, what(), engine.ErrAbandoned)
 	}
 }
 
@@ -193,14 +192,14 @@ func (s *Session) Request(ctx context.Context, what string, r *dlmv1.Request) (*
 	switch op := r.GetOp().(type) {
 	case *dlmv1.Request_Renew, *dlmv1.Request_Append, *dlmv1.Request_Delete, *dlmv1.Request_KeepAlive,
 		*dlmv1.Request_Revoke, *dlmv1.Request_RevokeSession, *dlmv1.Request_SetLimits:
-		return s.op(ctx, what, r)
+		return s.op(ctx, said(what), r)
 	default:
 		return nil, fmt.Errorf("client: %s: %w: %T is not for Request", what, ErrInvalid, op)
 	}
 }
 
 // op makes one logged request of the session.
-func (s *Session) op(ctx context.Context, what string, r *dlmv1.Request) (*dlmv1.Answer, error) {
+func (s *Session) op(ctx context.Context, what words, r *dlmv1.Request) (*dlmv1.Answer, error) {
 	renewed := lockKey{r.GetRenew().GetLock(), r.GetRenew().GetToken()}
 	d, err := s.c.do(ctx, what, func(l *loop, now, deadline time.Duration) engine.Call {
 		if lk := s.locks[renewed]; lk != nil {
