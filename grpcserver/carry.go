@@ -22,7 +22,7 @@ const (
 	// aloneAfter is how many frames in a row must have been the only one under way.
 	aloneAfter = 8
 	// lookEvery: who carries does not see whether more has arrived, so one frame of so many is not carried.
-	lookEvery = 16
+	lookEvery = 64
 )
 
 // frame takes note of a frame with n requests and reads, after which that many are owed. It says whether the frame may be carried.
