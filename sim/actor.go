@@ -129,12 +129,7 @@ func (a *actor) run(op *Op) {
 	case OpRead:
 		a.query(op)
 	case OpRevoke:
-		token := uint64(0) // every holder
-		if op.Which%3 == 0 {
-			token = a.c.w.recentToken(op.Which)
-		}
-		req := &dlmv1.Request{Op: &dlmv1.Request_Revoke{Revoke: &dlmv1.Revoke{Lock: op.Lock, Token: token, Now: op.Now, Why: "sim"}}}
-		a.do(op, a.session, req, func(engine.Completion) { a.finished(op) })
+		a.revoke(op)
 	case OpRevokeSess:
 		victim := a.c.w.oldSession(op.Which)
 		if op.Which%2 == 0 {
@@ -154,6 +149,36 @@ func (a *actor) run(op *Op) {
 		req := &dlmv1.Request{Op: &dlmv1.Request_SetLimits{SetLimits: &dlmv1.SetLimits{Limits: op.Limits.message()}}}
 		a.do(op, a.session, req, func(engine.Completion) { a.finished(op) })
 	}
+}
+
+// revoke revokes a lock, or one of its holds, once or twice.
+func (a *actor) revoke(op *Op) {
+	token := uint64(0) // every holder
+	switch {
+	case op.Recent:
+		token = a.c.w.tokenOf(op.Lock, op.Which)
+	case op.Which%3 == 0:
+		token = a.c.w.recentToken(op.Which)
+	}
+	session, open := a.session, 1
+	end := func(engine.Completion) {
+		if open--; open == 0 {
+			a.finished(op)
+		}
+	}
+	once := func(now bool) {
+		if a.closed {
+			end(engine.Completion{})
+			return
+		}
+		req := &dlmv1.Request{Op: &dlmv1.Request_Revoke{Revoke: &dlmv1.Revoke{Lock: op.Lock, Token: token, Now: now, Why: "sim"}}}
+		a.do(op, session, req, end)
+	}
+	if op.Again > 0 {
+		open++
+		a.c.later(op.Again, func() { once(op.AgainNow) })
+	}
+	once(op.Now)
 }
 
 // takeOver gives up the actor's session for one that somebody else has, or had: two live instances, if he still runs.
@@ -339,7 +364,7 @@ func (a *actor) query(op *Op) {
 	case 3:
 		r.Op = &dlmv1.Read_ListSessions{ListSessions: &dlmv1.ListSessions{After: op.Which / 7 % 3, Limit: 1 + op.Which/7%5}}
 	case 4:
-		r.Op = &dlmv1.Read_CheckToken{CheckToken: &dlmv1.CheckToken{Lock: op.Lock, Token: a.c.w.oldToken(op.Which)}}
+		r.Op = &dlmv1.Read_CheckToken{CheckToken: &dlmv1.CheckToken{Lock: op.Lock, Token: a.checked(op)}}
 	case 5:
 		r.Op = &dlmv1.Read_ReadFile{ReadFile: &dlmv1.ReadFile{File: op.File, Offset: op.Which / 7 % 500, Bytes: 1 + op.Which/7%9000}}
 	case 6:
@@ -349,4 +374,12 @@ func (a *actor) query(op *Op) {
 	}
 	deadline := a.deadlineIn(op.Deadline)
 	a.c.made(a.eng().Query(a.c.read(), deadline, r), deadline, asked{read: r}, func(engine.Completion) { a.finished(op) })
+}
+
+// checked is the token that a check asks about.
+func (a *actor) checked(op *Op) uint64 {
+	if op.Recent {
+		return a.c.w.tokenOf(op.Lock, op.Which>>3)
+	}
+	return a.c.w.oldToken(op.Which)
 }

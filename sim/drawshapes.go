@@ -20,6 +20,9 @@ var shapes = []struct {
 	{100_000, churnFiles},
 	{80_000, goToRho},
 	{80_000, failDisk},
+	{150_000, revokeTwice},
+	{150_000, shareAndCheck},
+	{150_000, limitBack},
 }
 
 func drawShapes(from func(stream uint64) Chooser, p *Plan) {
@@ -39,6 +42,37 @@ func eachLock(r Chooser, p *Plan, share int, change func(*Op)) {
 			}
 		}
 	}
+}
+
+// someLock is one that the plan has.
+func someLock(r Chooser, p *Plan) string {
+	lock, n := "lock-0", 0
+	for i := range p.Actors {
+		for j := range p.Actors[i].Ops {
+			if op := &p.Actors[i].Ops[j]; op.Kind == OpLock {
+				if n++; r.IntN(n) == 0 {
+					lock = op.Lock
+				}
+			}
+		}
+	}
+	return lock
+}
+
+// addActors adds one to so many actors, each with operations of its own.
+func addActors(r Chooser, p *Plan, most int, draw func(Chooser) Op) {
+	r.Times(1, most, func(r Chooser) {
+		a := Actor{
+			Client: r.IntN(p.Config.Clients), Start: r.Between(0, 500*time.Millisecond),
+			TTL: r.Between(time.Second, 4*time.Second), Attach: r.Chance(400_000),
+		}
+		r.Times(6, 24, func(r Chooser) {
+			op := draw(r)
+			op.Deadline = r.Between(200*time.Millisecond, 8*time.Second)
+			a.Ops = append(a.Ops, op)
+		})
+		p.Actors = append(p.Actors, a)
+	})
 }
 
 // renewOverlapping: holders set their hold limits anew all the time, and no renewal waits for the one before. On a network
@@ -127,5 +161,62 @@ func failDisk(r Chooser, p *Plan) {
 			Fault{At: at, Kind: FaultSync, Client: -1, Budget: r.IntN(4)},
 			Fault{At: at + r.Tail(0, 2*time.Second), Kind: FaultServerCrash, Power: true, Budget: r.IntN(8)},
 		)
+	})
+}
+
+// revokeTwice: locks are revoked, and once more before their holders have confirmed, often at once: what is revoked and still
+// blocks is changed a second time.
+func revokeTwice(r Chooser, p *Plan) {
+	eachLock(r, p, 500_000, func(op *Op) {
+		op.Hold = r.Between(300*time.Millisecond, 3*time.Second)
+		if r.Chance(500_000) {
+			op.HoldLimit = 0
+		}
+	})
+	for i := range p.Actors {
+		p.Actors[i].ByHand = p.Actors[i].ByHand || r.Chance(500_000)
+	}
+	addActors(r, p, 2, func(r Chooser) Op {
+		op := Op{
+			Kind: OpRevoke, Lock: someLock(r, p), Think: r.Tail(10*time.Millisecond, time.Second), Recent: r.Chance(500_000),
+			Which: r.Uint64() >> 1, Now: r.Chance(100_000), Again: r.Tail(time.Millisecond, 500*time.Millisecond),
+		}
+		op.AgainNow = r.Chance(700_000)
+		return op
+	})
+}
+
+// shareAndCheck: several sessions share a lock, some of them lose it, and meanwhile each one's token is checked.
+func shareAndCheck(r Chooser, p *Plan) {
+	lock := someLock(r, p)
+	eachLock(r, p, 600_000, func(op *Op) {
+		op.Shared, op.Lock, op.Wait = true, lock, -1
+		op.Hold = r.Between(300*time.Millisecond, 3*time.Second)
+	})
+	addActors(r, p, 2, func(r Chooser) Op {
+		op := Op{
+			Kind: OpRead, Lock: lock, Think: r.Tail(0, 300*time.Millisecond), Async: r.Chance(500_000), Recent: true,
+			Which: r.Uint64()>>4<<3 | 4, // a check of a token
+		}
+		if r.Chance(150_000) {
+			op.Kind, op.Now = OpRevoke, r.Chance(300_000)
+		}
+		return op
+	})
+}
+
+// limitBack: renewals raise the hold limit and set it back to the acquire's own, and none waits for the one before: their
+// answers cross, share an entry, or are lost.
+func limitBack(r Chooser, p *Plan) {
+	n := &p.Config.Net
+	n.InOrder, n.DropPPM, n.SlowPPM = false, 20_000+r.IntN(80_000), 40_000+r.IntN(60_000)
+	p.Config.AttemptTimeout = r.Between(50*time.Millisecond, 300*time.Millisecond)
+	eachLock(r, p, 700_000, func(op *Op) {
+		op.AtOnce = r.Chance(300_000)
+		op.Overlap = !op.AtOnce
+		op.Steps = 3 + r.IntN(4)
+		op.Hold = r.Between(300*time.Millisecond, 3*time.Second)
+		op.HoldLimit = r.Between(100*time.Millisecond, time.Second)
+		op.NewLimit, op.Back = r.Between(op.HoldLimit, 4*op.HoldLimit), true
 	})
 }

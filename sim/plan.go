@@ -146,6 +146,8 @@ type Op struct {
 	Overlap bool `json:",omitempty"`
 	// NewLimit is the hold limit that renewals ask for. 0 = the one before.
 	NewLimit time.Duration `json:",omitempty"`
+	// Back: each renewal that asks for more is followed by one that sets the acquire's own limit again.
+	Back bool `json:",omitempty"`
 	// Delete the file before the release.
 	Delete bool `json:",omitempty"`
 	// Forget: never release; the end of the session does.
@@ -154,6 +156,12 @@ type Op struct {
 	Zombie bool `json:",omitempty"`
 	// Now revokes without waiting for the holder.
 	Now bool `json:",omitempty"`
+	// Again revokes the same once more so long after, not waiting for the first answer; AgainNow without waiting for the
+	// holder. 0 = once.
+	Again    time.Duration `json:",omitempty"`
+	AgainNow bool          `json:",omitempty"`
+	// Recent: a token that is revoked or checked is one of the last of Lock that an actor was told of.
+	Recent bool `json:",omitempty"`
 	// Which picks among the variants of OpRead and OpStale, and among old tokens and sessions.
 	Which uint64 `json:",omitempty"`
 	// Bytes of each append, Value those of the acquire's value (0 = 1).

@@ -160,6 +160,9 @@ func (o *Op) check() error {
 	if err := within("Value", o.Value, 0, 1<<20); err != nil {
 		return err
 	}
+	if err := within("Again", o.Again, 0, maxDuration); err != nil {
+		return err
+	}
 	if o.Kind == OpSetLimits && o.Limits == nil {
 		return fmt.Errorf("a %q needs Limits", o.Kind)
 	}

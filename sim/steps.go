@@ -11,8 +11,13 @@ func (h *hold) request() *dlmv1.Request {
 	switch {
 	case h.op.HoldLimit > 0 && h.renews():
 		limit := h.op.NewLimit
-		if h.longer() {
+		switch {
+		case h.longer():
 			limit *= 4
+		case h.op.Back && h.stepsLeft%2 == 0:
+			limit = 0 // the acquire's
+		case h.op.Back:
+			limit = h.op.HoldLimit
 		}
 		return &dlmv1.Request{Op: &dlmv1.Request_Renew{Renew: &dlmv1.Renew{
 			Lock: h.op.Lock, Token: h.token, HoldLimitNanos: uint64(limit),

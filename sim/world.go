@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	dlmv1 "dlm/api/dlm/v1"
@@ -332,6 +333,20 @@ func (w *World) recentToken(which uint64) uint64 {
 		return w.tokens[n-1-which%min(n, 3)]
 	}
 	return 1
+}
+
+// tokenOf is one of the last of a lock that an actor was told; 1 if there is none.
+func (w *World) tokenOf(lock string, which uint64) uint64 {
+	var last []uint64
+	for i := len(w.leases.told) - 1; i >= 0 && len(last) < 4; i-- {
+		if k := w.leases.told[i]; k.lock == lock && !slices.Contains(last, k.token) {
+			last = append(last, k.token)
+		}
+	}
+	if len(last) == 0 {
+		return 1
+	}
+	return last[which%uint64(len(last))]
 }
 
 // staleRequest uses a token that somebody was granted at some time.
