@@ -72,8 +72,17 @@ func say(r *dlmv1.Request) string {
 		s += fmt.Sprintf(" %s, token %d", op.Release.GetLock(), op.Release.GetToken())
 	case *dlmv1.Request_Renew:
 		s += fmt.Sprintf(" %s, token %d", op.Renew.GetLock(), op.Renew.GetToken())
+		if n := op.Renew.GetHoldLimitNanos(); n > 0 {
+			s += ", hold limit " + spanText(n)
+		} else {
+			s += ", the acquire's hold limit"
+		}
 	case *dlmv1.Request_Revoke:
-		s += " " + op.Revoke.GetLock() + atOnce(op.Revoke.GetNow())
+		s += " " + op.Revoke.GetLock()
+		if token := op.Revoke.GetToken(); token != 0 {
+			s += fmt.Sprintf(", token %d", token)
+		}
+		s += atOnce(op.Revoke.GetNow())
 	case *dlmv1.Request_RevokeSession:
 		s += fmt.Sprintf(" %d%s", op.RevokeSession.GetSession(), atOnce(op.RevokeSession.GetNow()))
 	case *dlmv1.Request_Append:
@@ -123,11 +132,42 @@ func resultText(a *dlmv1.Answer) string {
 	if a.GetToken() != 0 {
 		s += fmt.Sprintf(", token %d", a.GetToken())
 	}
+	s += untilText(a.GetHoldDeadline())
+	for _, h := range a.GetHolds() {
+		s += fmt.Sprintf(", holds %s %s (token %d%s)", h.GetLock(), modeText(h.GetMode() == dlmv1.Mode_MODE_SHARED), h.GetToken(), untilText(h.GetHoldDeadline()))
+	}
 	for _, l := range a.GetLosses() {
 		s += fmt.Sprintf(", %s (token %d) %s", l.GetLock(), l.GetToken(), reasonText(l.GetReason()))
 	}
 	if a.GetIndex() == 0 {
 		s += ", not logged"
+	}
+	return s
+}
+
+// untilText is the deadline of a hold; "" if time alone does not end it.
+func untilText(deadline uint64) string {
+	if deadline == 0 {
+		return ""
+	}
+	return ", until " + stampText(deadline)
+}
+
+// stampText is a point of cluster time.
+func stampText(stamp uint64) string { return fmt.Sprintf("stamp %.6f", time.Duration(stamp).Seconds()) }
+
+// readText is what the answer to a read says. r is nil if it is not known what was asked.
+func readText(r *dlmv1.Read, a *dlmv1.ReadAnswer) string {
+	s := reasonText(a.GetReason())
+	if op := r.GetCheckToken(); op != nil && a.GetReason() == dlmv1.Reason_REASON_OK {
+		is := "is not current"
+		if a.GetCurrent() {
+			is = "is current"
+		}
+		s = fmt.Sprintf("token %d %s", op.GetToken(), is)
+	}
+	if a.GetIndex() != 0 {
+		s += fmt.Sprintf(", at position %d", a.GetIndex())
 	}
 	return s
 }
@@ -188,8 +228,23 @@ func (e *Event) about(r *dlmv1.Request) {
 func (e *Event) aboutAnswer(a *dlmv1.Answer) {
 	addTo(&e.Sessions, a.GetSession())
 	addTo(&e.Tokens, a.GetToken())
+	for _, h := range a.GetHolds() {
+		addTo(&e.Locks, h.GetLock())
+		addTo(&e.Tokens, h.GetToken())
+	}
 	for _, l := range a.GetLosses() {
 		addTo(&e.Locks, l.GetLock())
 		addTo(&e.Tokens, l.GetToken())
+	}
+}
+
+// aboutRead adds what a read asks about.
+func (e *Event) aboutRead(r *dlmv1.Read) {
+	switch op := r.GetOp().(type) {
+	case *dlmv1.Read_GetLock:
+		addTo(&e.Locks, op.GetLock.GetLock())
+	case *dlmv1.Read_CheckToken:
+		addTo(&e.Locks, op.CheckToken.GetLock())
+		addTo(&e.Tokens, op.CheckToken.GetToken())
 	}
 }

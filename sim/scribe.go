@@ -20,17 +20,18 @@ type scribe struct {
 	w   *World
 	rec *Recorder
 
-	messages map[uint64]uint64    // message -> its KindSend
-	requests map[reqKey]uint64    // request -> the event that last sent it
-	arrived  map[reqKey]uint64    // request -> the delivery that brought it to the server's process, this life of it
-	batch    []uint64             // deliveries since the last disk task of the log
-	answers  map[reqKey]uint64    // request -> what the lock table did about it
-	taken    map[reqKey]uint64    // request -> the event in which a library took its answer in
-	entries  map[uint64]logRecord // by log position
-	upEvent  uint64               // the server's start, until it leads
-	owners   map[uint64]int       // session -> the client that spoke for it last
-	grants   map[uint64]uint64    // token -> its KindGrant
-	locks    []lockRecord         // as the log has it
+	messages map[uint64]uint64       // message -> its KindSend
+	reads    map[readKey]*dlmv1.Read // as they were sent
+	requests map[reqKey]uint64       // request -> the event that last sent it
+	arrived  map[reqKey]uint64       // request -> the delivery that brought it to the server's process, this life of it
+	batch    []uint64                // deliveries since the last disk task of the log
+	answers  map[reqKey]uint64       // request -> what the lock table did about it
+	taken    map[reqKey]uint64       // request -> the event in which a library took its answer in
+	entries  map[uint64]logRecord    // by log position
+	upEvent  uint64                  // the server's start, until it leads
+	owners   map[uint64]int          // session -> the client that spoke for it last
+	grants   map[uint64]uint64       // token -> its KindGrant
+	locks    []lockRecord            // as the log has it
 	calls    []openCall
 	byCall   map[callKey]uint64
 	beliefs  []*belief
@@ -47,6 +48,12 @@ type reqKey struct {
 	key               string
 }
 
+// readKey names a read. A client's next process may use the id again; then it is the newer one's.
+type readKey struct {
+	client int
+	id     uint64
+}
+
 type logRecord struct{ hash, event uint64 }
 
 func newScribe(w *World, rec *Recorder) *scribe {
@@ -54,7 +61,7 @@ func newScribe(w *World, rec *Recorder) *scribe {
 		return nil
 	}
 	return &scribe{
-		w: w, rec: rec, messages: map[uint64]uint64{}, requests: map[reqKey]uint64{}, arrived: map[reqKey]uint64{},
+		w: w, rec: rec, messages: map[uint64]uint64{}, reads: map[readKey]*dlmv1.Read{}, requests: map[reqKey]uint64{}, arrived: map[reqKey]uint64{},
 		answers: map[reqKey]uint64{}, taken: map[reqKey]uint64{}, entries: map[uint64]logRecord{}, owners: map[uint64]int{}, grants: map[uint64]uint64{},
 		byCall: map[callKey]uint64{}, faults: map[*Fault]uint64{}, tasks: map[bool]uint64{},
 	}
@@ -207,6 +214,8 @@ func (s *scribe) clientFrame(e *Event, frame []byte) (requests []reqKey) {
 		}
 	}
 	for _, r := range f.GetReads() {
+		s.reads[readKey{e.Client, r.GetId()}] = r
+		e.aboutRead(r)
 		e.part("read", sayRead(r))
 	}
 	e.Causes = append(e.Causes, s.w.sim.Cause)
@@ -235,8 +244,10 @@ func (s *scribe) serverFrame(e *Event, frame []byte) {
 		e.Causes = append(e.Causes, s.answers[reqKey{session: n.GetSession(), sequence: n.GetSequence()}])
 		e.part("notice", sayNotice(n))
 	}
-	for _, r := range f.GetReads() {
-		e.part("read", fmt.Sprintf("read %d: %s", r.GetId(), reasonText(r.GetReason())))
+	for _, a := range f.GetReads() {
+		r := s.reads[readKey{e.Client, a.GetId()}]
+		e.aboutRead(r)
+		e.part("read", fmt.Sprintf("%s (%d): %s", sayRead(r), a.GetId(), readText(r, a)))
 	}
 	// A duplicate is answered from what is known: then the request that has just arrived is why it is answered now.
 	if by := s.rec.Event(s.w.sim.Cause); by != nil && by.Kind == KindDeliver {

@@ -64,6 +64,7 @@ func (s *scribe) asking(c *client, id engine.Call, r *dlmv1.Read) {
 		return
 	}
 	e := Event{Lane: clientLane(c.id), Kind: KindCall, What: "read", Text: "calls " + sayRead(r)}
+	e.aboutRead(r)
 	s.byCall[callKey{c.id, c.life, id}] = s.happened(e)
 }
 
@@ -147,8 +148,8 @@ func (s *scribe) told(c *client, ev *engine.Event) {
 	s.add(e)
 }
 
-// returned records the end of a call.
-func (s *scribe) returned(c *client, d engine.Completion) {
+// returned records the end of a call; read is what it asked, if it reads.
+func (s *scribe) returned(c *client, read *dlmv1.Read, d engine.Completion) {
 	if s == nil {
 		return
 	}
@@ -165,6 +166,8 @@ func (s *scribe) returned(c *client, d engine.Completion) {
 	case d.Answer != nil:
 		e.Text += resultText(d.Answer)
 		addTo(&e.Tokens, d.Answer.GetToken())
+	case d.Read != nil:
+		e.Text += readText(read, d.Read)
 	default:
 		e.Text += "OK"
 	}

@@ -18,6 +18,7 @@ type lockRecord struct {
 type holdRecord struct {
 	session, token  uint64
 	shared, revoked bool
+	deadline        uint64
 	event           uint64 // its grant, or its revoke
 }
 
@@ -38,7 +39,7 @@ func (s *scribe) entry(index, stamp uint64, reqs []*dlmv1.Request, out core.Outp
 	if known && old.hash == hash {
 		return
 	}
-	e := Event{Lane: serverLane, Client: -1, Kind: KindEntry, Index: index, Text: fmt.Sprintf("log position %d takes effect", index)}
+	e := Event{Lane: serverLane, Client: -1, Kind: KindEntry, Index: index, Text: fmt.Sprintf("log position %d takes effect, %s", index, stampText(stamp))}
 	for _, r := range reqs {
 		e.Causes = append(e.Causes, s.came(keyOf(r)))
 		e.about(r)
@@ -177,6 +178,7 @@ func (s *scribe) readTable() (all []lockRecord) {
 			for _, h := range k.GetHolders() {
 				l.holds = append(l.holds, holdRecord{
 					session: h.GetSession(), token: h.GetToken(), shared: h.GetMode() == dlmv1.Mode_MODE_SHARED, revoked: h.GetRevoked(),
+					deadline: h.GetHoldDeadline(),
 				})
 			}
 			for _, w := range k.GetWaiters() {
@@ -218,7 +220,8 @@ func (s *scribe) ended(entry, index uint64, before, after *lockRecord, reqs []*d
 			s.add(e)
 		} else if still.event = h.event; still.revoked && !h.revoked {
 			e.Kind, e.Causes = KindRevoke, []uint64{by, h.event}
-			e.Text = fmt.Sprintf("%s, token %d of session %d is revoked; it blocks the lock until confirmed or over", before.name, h.token, h.session)
+			e.Text = fmt.Sprintf("%s, token %d of session %d is revoked; it blocks the lock until confirmed or over%s",
+				before.name, h.token, h.session, untilText(still.deadline))
 			still.event = s.add(e)
 		}
 	}
@@ -274,7 +277,7 @@ func (s *scribe) began(entry, index uint64, before, after *lockRecord, answers [
 		e := Event{
 			Lane: serverLane, Client: s.owner(h.session), Kind: KindGrant, Index: index, Shared: h.shared, Locks: []string{after.name},
 			Sessions: []uint64{h.session}, Tokens: []uint64{h.token},
-			Text: fmt.Sprintf("%s is granted to session %d: %s, token %d", after.name, h.session, modeText(h.shared), h.token),
+			Text: fmt.Sprintf("%s is granted to session %d: %s, token %d%s", after.name, h.session, modeText(h.shared), h.token, untilText(h.deadline)),
 		}
 		if before.hold(h.token) == nil {
 			e.Causes = s.grantedBy(entry, before, h, answers)

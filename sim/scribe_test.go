@@ -3,6 +3,8 @@ package sim
 import (
 	"slices"
 	"testing"
+
+	dlmv1 "dlm/api/dlm/v1"
 )
 
 // What a failure's text names is found, and nothing else.
@@ -73,5 +75,35 @@ func TestRecorderIsBounded(t *testing.T) {
 	}
 	if rec.Event(1) != nil || rec.Event(1001) != nil || rec.Event(1000).ID != 1000 || rec.Events()[0].ID != rec.Event(rec.Events()[0].ID).ID {
 		t.Fatal("events are not found by their numbers")
+	}
+}
+
+// What a trace says of hold limits, deadlines, holds and checks.
+func TestWords(t *testing.T) {
+	renew := func(limit uint64) *dlmv1.Request {
+		return &dlmv1.Request{Session: 3, Sequence: 9, Op: &dlmv1.Request_Renew{Renew: &dlmv1.Renew{Lock: "a", Token: 7, HoldLimitNanos: limit}}}
+	}
+	check := &dlmv1.Read{Op: &dlmv1.Read_CheckToken{CheckToken: &dlmv1.CheckToken{Lock: "a", Token: 7}}}
+	const ms = 1_000_000
+	for _, c := range []struct{ got, want string }{
+		{say(renew(1500 * ms)), "renew a, token 7, hold limit 1.5s (session 3 #9)"},
+		{say(renew(0)), "renew a, token 7, the acquire's hold limit (session 3 #9)"},
+		{resultText(&dlmv1.Answer{Index: 5, Token: 7, HoldDeadline: 2500 * ms}), "OK, token 7, until stamp 2.500000"},
+		{resultText(&dlmv1.Answer{Index: 5, Token: 7}), "OK, token 7"},
+		{
+			resultText(&dlmv1.Answer{Index: 5, Holds: []*dlmv1.Hold{
+				{Lock: "a", Token: 7, Mode: dlmv1.Mode_MODE_SHARED, HoldDeadline: 2500 * ms},
+				{Lock: "b", Token: 8, Mode: dlmv1.Mode_MODE_EXCLUSIVE},
+			}}),
+			"OK, holds a shared (token 7, until stamp 2.500000), holds b exclusive (token 8)",
+		},
+		{readText(check, &dlmv1.ReadAnswer{Index: 5, Current: true}), "token 7 is current, at position 5"},
+		{readText(check, &dlmv1.ReadAnswer{Index: 5}), "token 7 is not current, at position 5"},
+		{readText(check, &dlmv1.ReadAnswer{Reason: dlmv1.Reason_REASON_OVERLOADED}), "overloaded"},
+		{readText(nil, &dlmv1.ReadAnswer{Index: 5}), "OK, at position 5"},
+	} {
+		if c.got != c.want {
+			t.Errorf("said: %s\nwant: %s", c.got, c.want)
+		}
 	}
 }

@@ -266,7 +266,7 @@ func (w *World) delivered(c *client, f *dlmv1.ServerFrame) {
 func (w *World) completed(c *client, k *call, d engine.Completion) {
 	w.checked("L1")
 	w.mark("call ends", uint64(c.id), uint64(d.Call), b2u(d.Err == nil))
-	w.scribe.returned(c, d)
+	w.scribe.returned(c, k.asked.read, d)
 	late := c.read() - k.deadline
 	if k.deadline > 0 && late > 2*w.plan.Config.GapMax+time.Millisecond && w.sim.Now() > c.stalled+time.Second {
 		w.fail("L1", "client %d: a call ends %v after its deadline", c.id, late)
