@@ -201,7 +201,7 @@ func (b *backups) restoreOne(file []byte) {
 
 // start is that of a server on a restored directory.
 func (b *backups) start(d *simdisk.Disk, r *backup.Reader) {
-	store, rec, err := wal.Open(d.FS(), dataDir, wal.Options{SegmentBytes: b.w.plan.Config.SegmentBytes})
+	store, rec, err := wal.Open(d.FS(), dataDir, wal.Options{SegmentBytes: b.w.plan.Config.SegmentBytes, OpenFiles: b.w.plan.Config.OpenFiles})
 	if err != nil {
 		b.w.fail("G5", "a restored directory does not open: %v", err)
 		return

@@ -35,6 +35,9 @@ func (d *diskFaults) damage(f *Fault) {
 	r := netsim.NewRNG(f.Which)
 	for range 20 {
 		h := d.choose(r)
+		if f.Kind == FaultRot && f.Way > 0 {
+			h = d.chooseHead(r, f.Way > 1)
+		}
 		if h == nil {
 			continue
 		}
@@ -67,6 +70,9 @@ func (d *diskFaults) damage(f *Fault) {
 		d.w.note("damage", uint64(g.Offset), uint64(g.Last()), b2u(x.must))
 		d.w.logf("    %s at %d .. %d, must be noticed: %v", name, g.Offset, g.Last(), x.must)
 		d.w.count("damage to a " + x.place)
+		if f.Kind == FaultRot && f.Way > 0 {
+			d.w.count("damage to the head of a frame")
+		}
 		return
 	}
 }
@@ -86,8 +92,11 @@ type target struct {
 // choose draws a file. Of the log's last segment it leaves out the last frame and what follows it: damage there is the one
 // exception to G5, and looks like a torn write.
 func (d *diskFaults) choose(r *netsim.RNG) *target {
+	return d.chooseIn(r, netsim.Pick(r, "segment", "segment", "snapshot", "data file", "data file", "sidecar"))
+}
+
+func (d *diskFaults) chooseIn(r *netsim.RNG, place string) *target {
 	s := d.w.server
-	place := netsim.Pick(r, "segment", "segment", "snapshot", "data file", "data file", "sidecar")
 	dir, prefix, suffix := dataDir, place+"-", ""
 	switch place {
 	case "data file":
@@ -130,6 +139,29 @@ func (d *diskFaults) choose(r *netsim.RNG) *target {
 	if t.to <= t.from {
 		return nil
 	}
+	return t
+}
+
+// chooseHead draws the head of a frame of a segment, without its magic: its checksum and its length.
+func (d *diskFaults) chooseHead(r *netsim.RNG, last bool) *target {
+	t := d.chooseIn(r, "segment")
+	if t == nil {
+		return nil
+	}
+	var heads []int64
+	d.eachFrame(t, func(from, _ int64) {
+		if from < t.to {
+			heads = append(heads, from)
+		}
+	})
+	if len(heads) == 0 {
+		return nil
+	}
+	n := r.IntN(len(heads))
+	if last {
+		n = len(heads) - 1
+	}
+	t.from, t.to = heads[n]+4, heads[n]+12
 	return t
 }
 

@@ -14,7 +14,7 @@ import (
 
 // The kinds of faults of the disk, besides a failing sync or write.
 const (
-	FaultRot   FaultKind = "bit-rot"         // a bit at rest turns over
+	FaultRot   FaultKind = "bit-rot"         // a bit at rest turns over; Way 1: in the head of a frame of the log, Way 2: of the last one that must not be lost
 	FaultStray FaultKind = "misplaced-write" // a sector at rest gets the content of another one
 	FaultStale FaultKind = "lost-write"      // a sector at rest is zeros, as if it had never been written
 	FaultRead  FaultKind = "fail-read"       // a read fails, after Budget others

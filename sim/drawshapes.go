@@ -23,6 +23,8 @@ var shapes = []struct {
 	{150_000, revokeTwice},
 	{150_000, shareAndCheck},
 	{150_000, limitBack},
+	{200_000, rotHeads},
+	{250_000, closeFiles},
 }
 
 func drawShapes(from func(stream uint64) Chooser, p *Plan) {
@@ -218,5 +220,32 @@ func limitBack(r Chooser, p *Plan) {
 		op.Hold = r.Between(300*time.Millisecond, 3*time.Second)
 		op.HoldLimit = r.Between(100*time.Millisecond, time.Second)
 		op.NewLimit, op.Back = r.Between(op.HoldLimit, 4*op.HoldLimit), true
+	})
+}
+
+// rotHeads: bits turn over in the heads of the log's frames, and the server comes back soon after.
+func rotHeads(r Chooser, p *Plan) {
+	r.Times(1, 5, func(r Chooser) {
+		at := r.Between(0, p.Config.Faulty)
+		p.Faults = append(
+			p.Faults,
+			Fault{At: at, Kind: FaultRot, Client: -1, Way: 1 + r.IntN(2), Which: r.Uint64() >> 1},
+			Fault{At: at + r.Tail(0, time.Second), Kind: FaultServerCrash, Power: r.Chance(500_000), Budget: r.IntN(8)},
+		)
+	})
+}
+
+// closeFiles: many data files are written in turns, of which few may be open at once, and the power fails.
+func closeFiles(r Chooser, p *Plan) {
+	p.Config.OpenFiles, p.Config.MaxFileBytes = 1+r.IntN(4), 0
+	p.Config.Limits.Files = 0
+	eachLock(r, p, 600_000, func(op *Op) {
+		op.Shared, op.Steps = false, 1+r.IntN(4)
+		op.File += "-" + strconv.Itoa(r.IntN(8))
+	})
+	r.Times(1, 4, func(r Chooser) {
+		p.Faults = append(p.Faults, Fault{
+			At: r.Between(0, p.Config.Faulty), Kind: FaultDiskCrash, Way: r.IntN(3), Power: r.Chance(800_000), Budget: r.IntN(24),
+		})
 	})
 }

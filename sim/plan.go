@@ -41,6 +41,8 @@ type Config struct {
 	// SegmentBytes, SnapshotBytes and EntryBytes keep the server's files small, so that it cuts them often.
 	SegmentBytes              int64
 	SnapshotBytes, EntryBytes uint64
+	// OpenFiles is how many data files the server has open at once. 0 = its default.
+	OpenFiles int `json:",omitempty"`
 	// SnapshotSlice is how many records of a snapshot are encoded between two steps. 0 = the server's default, which is all of them.
 	SnapshotSlice int `json:",omitempty"`
 	// ReserveBytes of the disk are not for appends. At least a segment.

@@ -105,6 +105,9 @@ func (c *Config) check() error {
 	if err := checkHits(c.Net.Only, c.Clients); err != nil {
 		return fmt.Errorf("Net.Only%w", err)
 	}
+	if err := within("OpenFiles", c.OpenFiles, 0, million); err != nil {
+		return err
+	}
 	if err := within("SnapshotSlice", c.SnapshotSlice, 0, million); err != nil {
 		return err
 	}

@@ -104,7 +104,7 @@ func (s *server) start(again *Fault) {
 		s.disk.StopAfter(again.Budget)
 	}
 	s.w.disks.opening()
-	store, rec, err := wal.Open(s.tasks.fs(), dataDir, wal.Options{SegmentBytes: s.w.plan.Config.SegmentBytes})
+	store, rec, err := wal.Open(s.tasks.fs(), dataDir, wal.Options{SegmentBytes: s.w.plan.Config.SegmentBytes, OpenFiles: s.w.plan.Config.OpenFiles})
 	if err != nil {
 		s.w.note("recovery stopped", s.life, 0, 0)
 		switch {

@@ -18,6 +18,7 @@ type fileSide struct {
 	state map[uint64]*fileState
 	open  map[uint64]*openFile // written since the last SyncFiles
 	named bool                 // a file was created since then
+	most  int                  // files that may be open, at least 1
 }
 
 // fileState is what is known of a file without looking at it. It is small:
@@ -33,12 +34,11 @@ type openFile struct{ data, side vfs.File }
 
 func (o *openFile) close() error { return errors.Join(o.data.Close(), o.side.Close()) }
 
-// maxOpenFiles bounds the handles. A file that was written keeps its own
-// until it is synced: through another one a failed write-back may go unseen.
-const maxOpenFiles = 128
-
-func newFileSide(fsys vfs.FS, dir string) fileSide {
-	return fileSide{fs: fsys, dir: dir, state: map[uint64]*fileState{}, open: map[uint64]*openFile{}}
+func newFileSide(fsys vfs.FS, dir string, most int) fileSide {
+	if most <= 0 {
+		most = DefaultOpenFiles
+	}
+	return fileSide{fs: fsys, dir: dir, state: map[uint64]*fileState{}, open: map[uint64]*openFile{}, most: most}
 }
 
 func (s *Store) fileDamage(id uint64, offset int64, format string, args ...any) error {
@@ -92,13 +92,15 @@ func (v *fileSide) create(id uint64) (*openFile, error) {
 	return o, nil
 }
 
-// writable returns the handles of a file that is about to be changed.
+// writable returns the handles of a file that is about to be changed. One
+// that was written keeps its own until it is synced: through another one a
+// failed write-back may go unseen, and a closed one is not synced any more.
 func (s *Store) writable(id uint64) (*openFile, error) {
 	v := &s.files
 	if o := v.open[id]; o != nil {
 		return o, nil
 	}
-	if len(v.open) >= maxOpenFiles {
+	if len(v.open) >= v.most {
 		if err := s.syncFiles(); err != nil {
 			return nil, err
 		}

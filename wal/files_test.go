@@ -93,3 +93,54 @@ func TestLengthThatOnlyTheCacheKnows(t *testing.T) {
 		must(w.store.RecoverFile(1, uint64(len(content)), tailCRC(content)))
 	}
 }
+
+// TestFewOpenFiles writes many files in turns, more than may be open: what
+// SyncFiles was called after is there when the power was cut.
+func TestFewOpenFiles(t *testing.T) {
+	const files = 7
+	for _, most := range []int{1, 2, files} {
+		w := newWorld(uint64(most), 1)
+		if err := w.start(); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		open := func() (*Store, error) {
+			store, _, err := Open(w.system(), testDir, Options{SegmentBytes: 4096, OpenFiles: most})
+			return store, err
+		}
+		store, err := open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var content [files][]byte
+		for i := range 5 * files {
+			id, data := i%files, bytes.Repeat([]byte{byte(i)}, 1000+i)
+			if err := store.WriteFile(uint64(id+100), uint64(len(content[id])), data); err != nil {
+				t.Fatal(err)
+			}
+			content[id] = append(content[id], data...)
+			if n := len(store.files.open); n > most {
+				t.Fatalf("%d files are open, at most %d may be", n, most)
+			}
+		}
+		if err := store.SyncFiles(); err != nil {
+			t.Fatal(err)
+		}
+		w.disk.PowerCut()
+		if store, err = open(); err != nil {
+			t.Fatal(err)
+		}
+		for id, want := range content {
+			n := uint64(len(want))
+			if err := store.RecoverFile(uint64(id+100), n, tailCRC(want)); err != nil {
+				t.Fatalf("%d open files: %v", most, err)
+			}
+			got, err := store.ReadFile(uint64(id+100), n, tailCRC(want), 0, n)
+			if err != nil || !bytes.Equal(got, want) {
+				t.Fatalf("%d open files: file %d has other bytes (%v)", most, id, err)
+			}
+		}
+	}
+}

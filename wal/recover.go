@@ -48,7 +48,7 @@ func Open(fsys vfs.FS, dir string, opt Options) (*Store, *Recovered, error) {
 	}
 	s := &Store{fs: fsys, dir: dir, id: r.out.Identity, segmentBytes: opt.SegmentBytes}
 	s.snapIndex.Store(r.out.Snapshot.Index)
-	s.files = newFileSide(fsys, dir)
+	s.files = newFileSide(fsys, dir, opt.OpenFiles)
 	s.log = logSide{
 		closed: r.closed, hard: r.hard, lastIndex: r.lastIndex, lastTerm: r.lastTerm,
 	}

@@ -48,7 +48,7 @@ func BeginRestore(fsys vfs.FS, dir string, besides ...string) (*Restoration, err
 	if err := errors.Join(f.Sync(), f.Close(), fsys.SyncDir(dir)); err != nil {
 		return nil, err
 	}
-	return &Restoration{&Store{fs: fsys, dir: dir, files: newFileSide(fsys, dir)}}, nil
+	return &Restoration{&Store{fs: fsys, dir: dir, files: newFileSide(fsys, dir, DefaultOpenFiles)}}, nil
 }
 
 func vacant(fsys vfs.FS, dir string, allowed map[string]bool) error {

@@ -43,7 +43,15 @@ type Options struct {
 	// DefaultSegmentBytes, simulation 16 KiB; at least minSegmentBytes, rounded up to
 	// whole sectors. A batch that does not fit gets a longer segment.
 	SegmentBytes int64
+	// OpenFiles is how many data files may be open at once for writing; a
+	// reader opens one more. Default DefaultOpenFiles, simulation 1 .. 4.
+	// When they are all in use their bytes are synced before they are closed.
+	OpenFiles int
 }
+
+// DefaultOpenFiles is how many data files may be open at once unless Options
+// say otherwise.
+const DefaultOpenFiles = 128
 
 // DefaultSegmentBytes is the length of a segment unless Options say otherwise.
 const DefaultSegmentBytes = 64 << 20

@@ -77,7 +77,7 @@ func (w *world) create() error {
 // open recovers, checks what came back against what was promised, and brings
 // the files up to date.
 func (w *world) open() error {
-	store, rec, err := Open(w.system(), testDir, Options{SegmentBytes: 4096})
+	store, rec, err := Open(w.system(), testDir, Options{SegmentBytes: 4096, OpenFiles: 1 + w.rng.IntN(testFiles+1)})
 	if err != nil {
 		return err
 	}
