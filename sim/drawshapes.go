@@ -25,6 +25,7 @@ var shapes = []struct {
 	{150_000, limitBack},
 	{200_000, rotHeads},
 	{250_000, closeFiles},
+	{200_000, boundHolds},
 }
 
 func drawShapes(from func(stream uint64) Chooser, p *Plan) {
@@ -247,5 +248,31 @@ func closeFiles(r Chooser, p *Plan) {
 		p.Faults = append(p.Faults, Fault{
 			At: r.Between(0, p.Config.Faulty), Kind: FaultDiskCrash, Way: r.IntN(3), Power: r.Chance(800_000), Budget: r.IntN(24),
 		})
+	})
+}
+
+// boundHolds: the cluster bounds hold limits, and changes that bound. Holds with and without a limit of their own are given
+// others by renewals, shorter and longer than the bound and than their session's lease, and some are revoked then.
+func boundHolds(r Chooser, p *Plan) {
+	most := r.Between(500*time.Millisecond, 6*time.Second)
+	p.Config.Limits.MaxHoldLimit = uint64(most)
+	around := func(r Chooser) time.Duration { return r.Between(most/8, most+most/2) }
+	eachLock(r, p, 700_000, func(op *Op) {
+		op.Overlap = r.Chance(300_000)
+		op.AtOnce, op.Back = false, r.Chance(400_000)
+		op.Steps, op.Hold = 2+r.IntN(4), r.Between(100*time.Millisecond, 2*time.Second)
+		op.NewLimit, op.HoldLimit = around(r), 0
+		if r.Chance(500_000) {
+			op.HoldLimit = r.Between(most/8, most+most/16)
+		}
+	})
+	addActors(r, p, 1, func(r Chooser) Op {
+		op := Op{Think: r.Tail(50*time.Millisecond, 2*time.Second), Lock: someLock(r, p), Which: r.Uint64() >> 1}
+		if r.Chance(700_000) {
+			op.Kind, op.Recent = OpRevoke, r.Chance(500_000)
+		} else {
+			op.Kind, op.Limits = OpSetLimits, &Limits{MaxHoldLimit: uint64(around(r))}
+		}
+		return op
 	})
 }

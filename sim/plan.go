@@ -83,12 +83,14 @@ type Limits struct {
 	Sessions, Locks, HoldsPerSession, WaitersPerLock uint64 `json:",omitempty"`
 	Window                                           uint64 `json:",omitempty"`
 	ValueBytes, AppendBytes, Files, FileBytes        uint64 `json:",omitempty"`
+	MaxHoldLimit                                     uint64 `json:",omitempty"` // nanoseconds
 }
 
 func (l *Limits) message() *dlmv1.Limits {
 	return &dlmv1.Limits{
 		Sessions: l.Sessions, Locks: l.Locks, HoldsPerSession: l.HoldsPerSession, WaitersPerLock: l.WaitersPerLock,
 		Window: l.Window, ValueBytes: l.ValueBytes, AppendBytes: l.AppendBytes, Files: l.Files, FileBytes: l.FileBytes,
+		MaxHoldLimitNanos: l.MaxHoldLimit,
 	}
 }
 

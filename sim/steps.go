@@ -9,7 +9,7 @@ import (
 func (h *hold) request() *dlmv1.Request {
 	h.stepsLeft--
 	switch {
-	case h.op.HoldLimit > 0 && h.renews():
+	case h.op.HoldLimit+h.op.NewLimit > 0 && h.renews():
 		limit := h.op.NewLimit
 		switch {
 		case h.longer():
