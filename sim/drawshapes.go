@@ -49,17 +49,15 @@ func eachLock(r Chooser, p *Plan, share int, change func(*Op)) {
 
 // someLock is one that the plan has.
 func someLock(r Chooser, p *Plan) string {
-	lock, n := "lock-0", 0
+	locks := []string{"lock-0"}
 	for i := range p.Actors {
 		for j := range p.Actors[i].Ops {
 			if op := &p.Actors[i].Ops[j]; op.Kind == OpLock {
-				if n++; r.IntN(n) == 0 {
-					lock = op.Lock
-				}
+				locks = append(locks, op.Lock)
 			}
 		}
 	}
-	return lock
+	return locks[r.IntN(len(locks))]
 }
 
 // addActors adds one to so many actors, each with operations of its own.
