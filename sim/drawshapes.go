@@ -60,6 +60,13 @@ func someLock(r Chooser, p *Plan) string {
 	return locks[r.IntN(len(locks))]
 }
 
+// confirmByHand lets more sessions confirm revokes late.
+func confirmByHand(r Chooser, p *Plan) {
+	for i := range p.Actors {
+		p.Actors[i].ByHand = p.Actors[i].ByHand || r.Chance(500_000)
+	}
+}
+
 // addActors adds one to so many actors, each with operations of its own.
 func addActors(r Chooser, p *Plan, most int, draw func(Chooser) Op) {
 	r.Times(1, most, func(r Chooser) {
@@ -174,9 +181,7 @@ func revokeTwice(r Chooser, p *Plan) {
 			op.HoldLimit = 0
 		}
 	})
-	for i := range p.Actors {
-		p.Actors[i].ByHand = p.Actors[i].ByHand || r.Chance(500_000)
-	}
+	confirmByHand(r, p)
 	addActors(r, p, 2, func(r Chooser) Op {
 		op := Op{
 			Kind: OpRevoke, Lock: someLock(r, p), Think: r.Tail(10*time.Millisecond, time.Second), Recent: r.Chance(500_000),
@@ -210,14 +215,14 @@ func shareAndCheck(r Chooser, p *Plan) {
 // answers cross, share an entry, or are lost.
 func limitBack(r Chooser, p *Plan) {
 	n := &p.Config.Net
-	n.InOrder, n.DropPPM, n.SlowPPM = false, 20_000+r.IntN(80_000), 40_000+r.IntN(60_000)
-	p.Config.AttemptTimeout = r.Between(50*time.Millisecond, 300*time.Millisecond)
+	n.InOrder, n.DropPPM, n.SlowPPM = false, 50_000+r.IntN(150_000), 40_000+r.IntN(60_000)
+	p.Config.AttemptTimeout = r.Between(200*time.Millisecond, 800*time.Millisecond) // what is lost is missed until a limit has passed
 	eachLock(r, p, 700_000, func(op *Op) {
 		op.AtOnce = r.Chance(300_000)
 		op.Overlap = !op.AtOnce
 		op.Steps = 3 + r.IntN(4)
-		op.Hold = r.Between(300*time.Millisecond, 3*time.Second)
-		op.HoldLimit = r.Between(100*time.Millisecond, time.Second)
+		op.HoldLimit = r.Between(60*time.Millisecond, 400*time.Millisecond)
+		op.Hold = r.Between(2*op.HoldLimit, 6*op.HoldLimit)
 		op.NewLimit, op.Back = r.Between(op.HoldLimit, 4*op.HoldLimit), true
 	})
 }
@@ -257,13 +262,17 @@ func boundHolds(r Chooser, p *Plan) {
 	around := func(r Chooser) time.Duration { return r.Between(most/8, most+most/2) }
 	eachLock(r, p, 700_000, func(op *Op) {
 		op.Overlap = r.Chance(300_000)
-		op.AtOnce, op.Back = false, r.Chance(400_000)
+		op.AtOnce, op.Back = false, r.Chance(600_000)
 		op.Steps, op.Hold = 2+r.IntN(4), r.Between(100*time.Millisecond, 2*time.Second)
+		if r.Chance(300_000) { // past its session's lease, if a revoke is not confirmed before
+			op.Hold = r.Between(2*time.Second, 8*time.Second)
+		}
 		op.NewLimit, op.HoldLimit = around(r), 0
 		if r.Chance(500_000) {
 			op.HoldLimit = r.Between(most/8, most+most/16)
 		}
 	})
+	confirmByHand(r, p)
 	addActors(r, p, 1, func(r Chooser) Op {
 		op := Op{Think: r.Tail(50*time.Millisecond, 2*time.Second), Lock: someLock(r, p), Which: r.Uint64() >> 1}
 		if r.Chance(700_000) {
