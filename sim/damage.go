@@ -22,6 +22,7 @@ type harm struct {
 	// must: the next recovery has to refuse it, if it reads the file at all. Otherwise it may do without these bytes.
 	must bool
 	due  bool // the recovery on its way must notice
+	head bool // it is in the head of a frame
 
 	repaired time.Duration // when, 0 = not yet
 }
@@ -70,7 +71,7 @@ func (d *diskFaults) damage(f *Fault) {
 		d.w.note("damage", uint64(g.Offset), uint64(g.Last()), b2u(x.must))
 		d.w.logf("    %s at %d .. %d, must be noticed: %v", name, g.Offset, g.Last(), x.must)
 		d.w.count("damage to a " + x.place)
-		if f.Kind == FaultRot && f.Way > 0 {
+		if x.head = f.Kind == FaultRot && f.Way > 0; x.head {
 			d.w.count("damage to the head of a frame")
 		}
 		return
@@ -310,6 +311,9 @@ func (d *diskFaults) unrepaired() (n int) {
 func (d *diskFaults) repair(h *harm) {
 	d.w.checked("G5 refused")
 	d.w.count("damage refused: " + h.place)
+	if h.head {
+		d.w.probes.meet(headRefused)
+	}
 	d.w.note("repair", uint64(h.Offset), 0, 0)
 	h.Undo()
 	h.repaired = d.w.sim.Now()

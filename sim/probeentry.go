@@ -77,6 +77,10 @@ func (p *prober) answered(a *dlmv1.Answer) {
 	case *dlmv1.Request_Renew:
 		p.meetIf(renewTooLate, a.GetReason() == dlmv1.Reason_REASON_HOLD_LIMIT)
 		p.meetIf(zombieRenew, staleBy(a, op.Renew.GetToken()))
+		if h := p.holds[op.Renew.GetToken()]; h != nil && ok {
+			p.meetIf(renewShorter, op.Renew.GetHoldLimitNanos() == 0 && a.GetHoldDeadline() != 0 && a.GetHoldDeadline() < h.deadline)
+			h.deadline = a.GetHoldDeadline()
+		}
 	case *dlmv1.Request_Revoke:
 		p.revoked(op.Revoke, a)
 	case *dlmv1.Request_RevokeSession:
@@ -177,6 +181,7 @@ func (p *prober) acquired(q *seenRequest, s *seenSession, a *dlmv1.Answer) {
 	}
 	h := &seenHold{
 		token: a.GetToken(), session: s, lock: l, by: q, shared: shared, delay: op.GetLockDelayNanos() > 0,
+		deadline: a.GetHoldDeadline(),
 	}
 	l.holds = append(l.holds, h)
 	s.holds = append(s.holds, h)
@@ -226,8 +231,9 @@ func (p *prober) revoked(op *dlmv1.Revoke, a *dlmv1.Answer) {
 	p.meetIf(revokeNothing, a.GetReason() == dlmv1.Reason_REASON_NOT_FOUND)
 	for _, x := range a.GetLosses() {
 		if h := p.holds[x.GetToken()]; h != nil {
-			h.revoked = true
+			h.revoke(p.index)
 			if op.GetNow() {
+				p.meetIf(revokeAgain, h.revokedIn < p.index)
 				p.drop(h, byRevoke)
 			}
 		}
@@ -268,7 +274,7 @@ func (p *prober) lost(n *dlmv1.Notice) {
 			p.due++
 			p.drop(h, byLimit)
 		} else {
-			h.revoked = true
+			h.revoke(p.index)
 		}
 	case dlmv1.Notice_KIND_SESSION_LOST:
 		if s := p.sessions[n.GetSession()]; s != nil && !s.ended && n.GetReason() == dlmv1.Reason_REASON_SESSION_EXPIRED {
@@ -311,4 +317,14 @@ func (p *prober) settled() {
 			p.meetIf(delayShared, len(l.holds) > 0 && l.holds[0].shared)
 		}
 	}
+}
+
+// read takes the answer to a read that has ended.
+func (p *prober) read(r *dlmv1.Read, a *dlmv1.ReadAnswer) {
+	op := r.GetCheckToken()
+	if op == nil || !a.GetCurrent() {
+		return
+	}
+	h := p.holds[op.GetToken()]
+	p.meetIf(checkedShared, h != nil && h.shared && h.lock.holds[0] != h && !h.lock.holds[0].revoked)
 }

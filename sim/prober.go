@@ -71,6 +71,16 @@ type seenHold struct {
 	shared  bool
 	revoked bool
 	delay   bool
+
+	revokedIn uint64 // entry
+	deadline  uint64 // as its session was told last
+}
+
+// revoke notes that it is revoked, if it was not before.
+func (h *seenHold) revoke(index uint64) {
+	if !h.revoked {
+		h.revoked, h.revokedIn = true, index
+	}
 }
 
 type seenLock struct {

@@ -60,6 +60,8 @@ const (
 	cutOffHandsOn
 	holdLimitHandsOn
 	renewTooLate
+	renewShorter
+	checkedShared
 	delayKeeps
 	delayShared
 	herd
@@ -69,6 +71,7 @@ const (
 	revokeConfirmed
 	revokeRunsOut
 	revokeNowOverlap
+	revokeAgain
 	revokeNothing
 	revokeWaiting
 	noticeLost
@@ -118,6 +121,7 @@ const (
 	halfSegment
 	failedSync
 	rotRefused
+	headRefused
 	fileReborn
 	blockBorder
 
@@ -170,6 +174,8 @@ var probes = [numProbes]Probe{
 	cutOffHandsOn:     {"a lock leaves a client that is cut off", "the former holder cannot hear of it"},
 	holdLimitHandsOn:  {"a hold limit hands a lock on", "at once, whatever the session does"},
 	renewTooLate:      {"a renewal comes after the hold limit", "it must not revive the hold"},
+	renewShorter:      {"a renewal sets the acquire's own hold limit again", "the hold ends sooner than its holder was told before"},
+	checkedShared:     {"the token of a later one of several holders is checked", "each is judged for itself"},
 	delayKeeps:        {"a lock-delay keeps a waiter waiting", "the lock is free and nobody may have it"},
 	delayShared:       {"a lock-delay begins while others share the lock", "only one of the shared holds was lost"},
 	herd:              {"a herd waits", "a dozen or more in one queue"},
@@ -178,6 +184,7 @@ var probes = [numProbes]Probe{
 	revokeConfirmed:  {"a revoke is confirmed", "the holder releases the dead token"},
 	revokeRunsOut:    {"a revoke is never confirmed", "the lock moves on when the lease as of the revoke has ended"},
 	revokeNowOverlap: {"a revoke at once lets two believe", "the documented exception to G2"},
+	revokeAgain:      {"a revoke at once meets a hold that was revoked before", "it still blocks its lock, and nobody has confirmed"},
 	revokeNothing:    {"a revoke finds nothing", "the holder was faster"},
 	revokeWaiting:    {"a session is revoked while it waits", "its acquires are answered at once"},
 	noticeLost:       {"the notice of a revoke is lost", "the holder learns of it from its keep-alive"},
@@ -224,6 +231,7 @@ var probes = [numProbes]Probe{
 	halfSegment:      {"a crash comes while a segment is made", "before it has its name"},
 	failedSync:       {"a sync fails", "the process stops; what it wrote can still be read and is not durable"},
 	rotRefused:       {"damage at rest is refused", "named with file and place"},
+	headRefused:      {"damage to the head of a frame of the log is refused", "its length cannot be trusted, and good frames follow"},
 	fileReborn:       {"a deleted file is begun again", "nothing of the old one may show"},
 	blockBorder:      {"an append crosses a block's border", "two checksums change"},
 

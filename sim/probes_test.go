@@ -57,6 +57,7 @@ var needFaults = []string{
 	"a crash comes while a segment is made",
 	"a sync fails",
 	"damage at rest is refused",
+	"damage to the head of a frame of the log is refused",
 }
 
 func TestProbesAreQuietWhereNothingBreaks(t *testing.T) {

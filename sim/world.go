@@ -279,6 +279,7 @@ func (w *World) completed(c *client, k *call, d engine.Completion) {
 	}
 	if d.Read != nil {
 		w.logCheck.read(k.asked.read, d.Read, k.acked)
+		w.probes.read(k.asked.read, d.Read)
 		if d.Read.GetReason() == dlmv1.Reason_REASON_DAMAGED {
 			w.disks.damagedRead(d.Read)
 		}
