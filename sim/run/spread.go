@@ -40,7 +40,7 @@ var measures = []measure{
 	}},
 	{"grants", 12, func(r Result) int { return r.Counts["lock granted to an actor"] }},
 	{"server crashes", 2, crashes},
-	{"frames lost", 8, lost},
+	{"frames lost", 17, lost},
 	{"frames that came twice", 12, func(r Result) int { return r.Counts["net duplicated"] + r.Counts["net late copies"] }},
 	{"frames that took long", 3, func(r Result) int { return r.Counts["net slow"] }},
 	{"probes", 14, func(r Result) int {
