@@ -191,7 +191,7 @@ func TestExamples(t *testing.T) {
 				if strings.HasPrefix(verb, "debug") || strings.Contains(example, "--data ./data") {
 					fillDirectory(t, filepath.Join(dir, "data"))
 				}
-				script := strings.NewReplacer("3652135817330689", "$DLM_TOKEN", "--session 17", "--session $DLM_SESSION").Replace(example)
+				script := strings.NewReplacer("3652135817330689", "$DLM_TOKEN", "--session 3652135817312042", "--session $DLM_SESSION").Replace(example)
 				code, out := shell(t, addr, dir, "set -e -o pipefail\n"+programs+prelude[verb]+"\n"+script)
 				if code != 0 || strings.Contains(out, "dlm: ") && !strings.Contains(example, "||") {
 					t.Errorf("%s\nexit code %d:\n%s", example, code, out)

@@ -41,7 +41,7 @@ func newRevoke(g *globals) *cobra.Command {
 		Long:  revokeLong + exitCodeHelp,
 		Example: `  dlm revoke nightly --why "the report is wrong, call Ann"
   dlm revoke deploy --token 3652135817330689
-  dlm revoke --session 17 --why "host is being replaced"
+  dlm revoke --session 3652135817312042 --why "host is being replaced"
   dlm revoke deploy --now --why "host is dead"`,
 		Args:              f.check,
 		ValidArgsFunction: g.completeLock,

@@ -220,7 +220,7 @@ In a command under 'dlm lock', which renews the session by itself, this begins t
 
 ` + exitCodeHelp,
 		Example: `  dlm renew
-  dlm renew nightly --session 17 --token 3652135817330689 --hold-limit 5m
+  dlm renew nightly --session 3652135817312042 --token 3652135817330689 --hold-limit 5m
   dlm renew || { echo "lost, stopping" >&2; exit 70; }`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: g.completeLock,
@@ -303,7 +303,7 @@ was revoked as a whole cannot be taken over any more, so not be released either:
 
 ` + exitCodeHelp,
 		Example: `  dlm release
-  dlm release nightly --session 17 --token 3652135817330689`,
+  dlm release nightly --session 3652135817312042 --token 3652135817330689`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: g.completeLock,
 		RunE: func(_ *cobra.Command, args []string) error {
