@@ -33,10 +33,16 @@ type Event struct {
 	Token   uint64
 	Since   uint64 // stamp
 	By      uint64 // session
+	ByLabel string // of that session
 	Why     string
 }
 
-func (c *Core) event(e Event) { c.events = append(c.events, e) }
+func (c *Core) event(e Event) {
+	if s := c.sessions.byID[e.By]; s != nil {
+		e.ByLabel = s.label
+	}
+	c.events = append(c.events, e)
+}
 
 func (c *Core) holdEvent(kind EventKind, h *hold, reason dlmv1.Reason, by uint64) {
 	c.event(Event{

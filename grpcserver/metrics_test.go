@@ -67,7 +67,9 @@ func TestMetricsAndStory(t *testing.T) {
 		s := startInMemory(t, Options{Dir: t.TempDir(), Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 		c, cc := s.connect()
 		defer cc.Close()
-		a, b := must(t, c, open("a", time.Second)).GetSession(), must(t, c, open("b", 20*time.Second)).GetSession()
+		labelled := open("b", 20*time.Second)
+		labelled.GetOpen().Label = "ann"
+		a, b := must(t, c, open("a", time.Second)).GetSession(), must(t, c, labelled).GetSession()
 		first := must(t, c, acquire(a, 1, "x", nil)).GetToken()
 		got := make(chan uint64)
 		go func() { got <- must(t, c, acquire(b, 1, "x", nil)).GetToken() }() // when session a has expired
@@ -104,7 +106,7 @@ func TestMetricsAndStory(t *testing.T) {
 			fmt.Sprintf("level=DEBUG msg=waits lock=x mode=exclusive session=%d", b),
 			fmt.Sprintf("level=INFO msg=lost lock=x mode=exclusive token=%d session=%d reason=session_expired", first, a),
 			fmt.Sprintf("level=INFO msg=\"session ended\" session=%d reason=session_expired", a),
-			fmt.Sprintf("level=WARN msg=lost audit=revoke by_session=%d lock=x mode=exclusive token=%d session=%d reason=lock_revoked why=\"maintenance of x\"", b, second, b),
+			fmt.Sprintf("level=WARN msg=lost audit=revoke by=ann by_session=%d lock=x mode=exclusive token=%d session=%d reason=lock_revoked why=\"maintenance of x\"", b, second, b),
 			fmt.Sprintf("level=DEBUG msg=\"revoked hold is over\" lock=x mode=exclusive token=%d", second),
 			fmt.Sprintf("level=DEBUG msg=released lock=x mode=exclusive token=%d session=%d", third, b),
 		} {

@@ -48,7 +48,7 @@ var words = map[core.EventKind]string{
 func (s story) tell(e *core.Event) {
 	attrs := make([]slog.Attr, 0, 8)
 	if e.By != 0 {
-		attrs = append(attrs, slog.String("audit", "revoke"), slog.Uint64("by_session", e.By))
+		attrs = append(attrs, slog.String("audit", "revoke"), slog.String("by", e.ByLabel), slog.Uint64("by_session", e.By))
 	}
 	if e.Lock != "" {
 		mode := "exclusive"

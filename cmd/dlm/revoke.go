@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"os/user"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,7 +54,7 @@ func newRevoke(g *globals) *cobra.Command {
 	flags := cmd.Flags()
 	flags.Uint64Var(&f.session, "session", 0, "end the session with this `id`")
 	flags.Uint64Var(&f.token, "token", 0, "only the hold under token `number` (default: all holds of the lock)")
-	flags.StringVar(&f.why, "why", "", "a reason, told to the holder")
+	flags.StringVar(&f.why, "why", "", "a reason, told to the holder and logged")
 	flags.BoolVar(&f.now, "now", false, "do not wait until the holder has stopped: see the warning above")
 	_ = cmd.RegisterFlagCompletionFunc("session", g.completeSessions)
 	return cmd
@@ -62,7 +65,7 @@ for. The tokens are invalid at once: nothing is appended or renewed under them a
 former one has confirmed that it stopped, at most until the lease ends that was running at the revoke. 'dlm lock' ends its
 command (TERM, 2s later KILL) and then confirms.
 
---why is told to the holder.
+--why is told to the holder. The server logs it with who asks (user, host and process).
 
 WARNING: --now does not wait for the confirmation. The next holder may get the lock while the former one still works under
 it: until it hears of the revoke, at the longest until its lease ends. Use it when you know that the holder is dead, or when everything that it touches checks tokens.
@@ -85,7 +88,7 @@ func (f *revokeFlags) check(cmd *cobra.Command, args []string) error {
 }
 
 func (f *revokeFlags) run(g *globals, args []string) error {
-	opts := []client.RevokeOption{client.RevokeWhy(f.why), client.RevokeToken(f.token)}
+	opts := []client.RevokeOption{client.RevokeWhy(f.why), client.RevokeToken(f.token), client.RevokeBy(operator())}
 	if f.now {
 		opts = append(opts, client.RevokeNow())
 	}
@@ -102,6 +105,18 @@ func (f *revokeFlags) run(g *globals, args []string) error {
 	}
 	v.BlockedSecs = secs(v.blocked)
 	return f.out.print(v, v.table)
+}
+
+// operator is who asks, for the server's log: the user behind sudo, if there is one.
+func operator() string {
+	who := os.Getenv("SUDO_USER")
+	if me, err := user.Current(); who == "" && err == nil {
+		who = me.Username
+	}
+	if who == "" {
+		who = strconv.Itoa(os.Getuid())
+	}
+	return who + "@" + label(os.Getpid())
 }
 
 func (v *revokeView) revokeLock(ctx context.Context, c *client.Client, opts []client.RevokeOption) error {
