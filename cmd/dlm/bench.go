@@ -37,13 +37,14 @@ has a time at which it should start, and its latency counts from then: stalls ar
 Workloads (default pairs):
 ` + what.String() + `
 Figures are medians over the runs, each by itself. Run it while nothing else does, and compare only what
-was measured side by side.`,
+was measured side by side. With -o json: the options, every run and the median of the runs.`,
 		Example: `  dlm bench pairs --workers 1024
   dlm bench handoff --workers 8 -o json
   dlm bench pairs --workers 512 --rate 20000 --deadline 1s --admin 127.0.0.1:50052
   dlm bench held --locks 100000
   dlm bench keepalives --sessions 100000 --connections 100 --duration 30s --admin 127.0.0.1:50052`,
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completeWorkload,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Server = g.server
 			if len(args) == 1 {
@@ -73,6 +74,16 @@ was measured side by side.`,
 	f.DurationVar(&o.TTL, "ttl", o.TTL, "of the sessions (0 = the server's default)")
 	f.StringVar(&o.Admin, "admin", o.Admin, "the server's --admin address, to read its CPU time there")
 	return cmd
+}
+
+func completeWorkload(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var names []string
+	for _, w := range bench.Workloads() {
+		if len(args) == 0 {
+			names = append(names, w.Name+"\t"+w.What)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 func benchmark(ctx context.Context, g *globals, o bench.Options, out format, w io.Writer) error {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"dlm/client"
 )
@@ -73,6 +74,24 @@ func (g *globals) completeLockAndFile(cmd *cobra.Command, args []string, prefix 
 		return g.completeLocks(cmd, args, prefix)
 	}
 	return g.completeFiles(cmd, args[1:], prefix)
+}
+
+// completeFlags gives the flags of a command, and of those below it, what their values can be: sessions, or nothing rather
+// than names of files.
+func (g *globals) completeFlags(cmd *cobra.Command) {
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		what, _ := pflag.UnquoteUsage(f)
+		switch _, done := cmd.GetFlagCompletionFunc(f.Name); {
+		case done, f.NoOptDefVal != "", what == "directory":
+		case f.Name == "session":
+			_ = cmd.RegisterFlagCompletionFunc(f.Name, g.completeSessions)
+		default:
+			_ = cmd.RegisterFlagCompletionFunc(f.Name, cobra.NoFileCompletions)
+		}
+	})
+	for _, c := range cmd.Commands() {
+		g.completeFlags(c)
+	}
 }
 
 func (g *globals) completeSessions(_ *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {

@@ -136,8 +136,9 @@ func because(why string) string {
 
 // hintFor is what to do next, if there is something to say about it.
 func hintFor(err error, code int) string {
+	refused := (*client.Error)(nil)
 	switch {
-	case errors.Is(err, client.ErrInvalid) && errors.As(err, new(*client.Error)):
+	case errors.Is(err, client.ErrInvalid) && errors.As(err, &refused):
 		return "'dlm limits' shows what is allowed."
 	case errors.Is(err, client.ErrWrongLock):
 		return "A file belongs to the lock of its first append: 'dlm files' shows it."
@@ -147,6 +148,18 @@ func hintFor(err error, code int) string {
 		return "Let the commands of one session run one after the other."
 	case code == exitLimit:
 		return "'dlm limits' shows the limits, 'dlm limits set' changes them."
+	case code == exitNotAcquired:
+		return "It waits for its turn without --try and with a longer --wait; 'dlm locks' shows who else does."
+	case errors.Is(err, client.ErrNotFound):
+		return "'dlm locks', 'dlm sessions' and 'dlm files' show what there is."
+	case errors.Is(err, client.ErrDamaged):
+		return "'dlm debug wal' reads a data directory and says what can be done; a backup can be restored."
+	case errors.Is(err, client.ErrDiskFull):
+		return "Make room on the server's disk. 'dlm rm' helps too: a file's bytes go with the next snapshot."
+	case errors.As(err, &refused) && refused.Reason == dlmv1.Reason_REASON_LOCK_REVOKED:
+		return "Stop what is done under the lock, then 'dlm release': the next holder waits for that."
+	case errors.Is(err, client.ErrLost):
+		return "Stop what is done under the lock. To go on, acquire it anew."
 	}
 	return ""
 }

@@ -76,7 +76,8 @@ func newCat(g *globals) *cobra.Command {
 		Short: "Print a file of the service",
 		Long: `Prints the bytes of FILE as they are. Each piece is read as of one instant and verified by its checksums.
 
-With -f it goes on printing what is appended, until it is interrupted or the file is removed (exit code 73).`,
+With -f it goes on printing what is appended, until it is interrupted, the file is removed (exit code 73), or no server answers
+within --connect-timeout (72).`,
 		Example: `  dlm cat journal.log
   dlm cat journal.log --offset 4096 | tail
   timeout 2s dlm cat -f journal.log || true`,

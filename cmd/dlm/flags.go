@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -123,6 +124,41 @@ func (d duration) Set(text string) (err error) {
 	return err
 }
 
+// someTime is a duration that is not 0.
+type someTime struct{ duration }
+
+func (d someTime) Set(text string) error {
+	v, err := human.ParseDuration(text)
+	if err == nil && v == 0 {
+		err = errors.New("must not be 0: without the flag the default holds")
+	}
+	if err == nil {
+		*d.to = v
+	}
+	return err
+}
+
+// number is a flag for a session's id or a token. 0 is neither: a script whose variable is wrong must hear of it.
+type number struct{ to *uint64 }
+
+func (n number) Type() string { return "number" }
+
+func (n number) String() string {
+	if n.to == nil || *n.to == 0 {
+		return ""
+	}
+	return strconv.FormatUint(*n.to, 10)
+}
+
+func (n number) Set(text string) error {
+	v, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || v == 0 {
+		return errors.New("must be a number above 0, as 'dlm locks' shows it")
+	}
+	*n.to = v
+	return nil
+}
+
 // lockFlags are how a verb acquires a lock.
 type lockFlags struct {
 	ttl       time.Duration
@@ -137,7 +173,7 @@ type lockFlags struct {
 // add gives a verb the flags of an acquire; hold: also those that only make sense if the lock is held for a while.
 func (f *lockFlags) add(cmd *cobra.Command, hold bool) {
 	flags := cmd.Flags()
-	flags.Var(duration{&f.ttl}, "ttl", "how long the lock outlives the last sign of life of its holder (default: the cluster's, 30s)")
+	flags.Var(someTime{duration{&f.ttl}}, "ttl", "how long the lock outlives the last sign of life of its holder (default: the cluster's, 30s)")
 	flags.Var(duration{&f.wait}, "wait", "queue for at most this long, then exit with 71 (default: without limit; 0: as --try)")
 	flags.BoolVar(&f.try, "try", false, "do not queue: exit with 71 if the lock is not free")
 	flags.StringVar(&f.value, "value", "", "a text that 'dlm locks' shows (default: host and process id)")

@@ -20,8 +20,8 @@ type holdFlags struct {
 
 func (f *holdFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.Uint64Var(&f.session, "session", 0, "`id` of the session that holds the lock (default: DLM_SESSION)")
-	flags.Uint64Var(&f.token, "token", 0, "the hold under token `number` (default: DLM_TOKEN, or else the one that the session has now)")
+	flags.Var(number{&f.session}, "session", "`id` of the session that holds the lock (default: DLM_SESSION)")
+	flags.Var(number{&f.token}, "token", "the hold under token `number` (default: DLM_TOKEN, or else the one that the session has now)")
 }
 
 // hold is one that another process has acquired.

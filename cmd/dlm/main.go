@@ -89,6 +89,7 @@ the highest that it has seen is safe from holders that have lost the lock and do
 	}
 	cobra.EnableCommandSorting = false
 	fold(root)
+	g.completeFlags(root)
 	// The same for the flags.
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "FlagUsages ", fmt.Sprintf("FlagUsagesWrapped %d ", helpWidth)))
 	return root

@@ -52,11 +52,10 @@ func newRevoke(g *globals) *cobra.Command {
 	}
 	f.out.add(cmd)
 	flags := cmd.Flags()
-	flags.Uint64Var(&f.session, "session", 0, "end the session with this `id`")
-	flags.Uint64Var(&f.token, "token", 0, "only the hold under token `number` (default: all holds of the lock)")
+	flags.Var(number{&f.session}, "session", "end the session with this `id`")
+	flags.Var(number{&f.token}, "token", "only the hold under token `number` (default: all holds of the lock)")
 	flags.StringVar(&f.why, "why", "", "a reason, told to the holder and logged")
 	flags.BoolVar(&f.now, "now", false, "do not wait until the holder has stopped: see the warning above")
-	_ = cmd.RegisterFlagCompletionFunc("session", g.completeSessions)
 	return cmd
 }
 

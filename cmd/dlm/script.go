@@ -65,7 +65,7 @@ they are not told otherwise.
 	f.add(cmd, true)
 	out.add(cmd)
 	cmd.Flags().BoolVar(&export, "export", false, "print shell commands that set DLM_LOCK, DLM_TOKEN and DLM_SESSION")
-	cmd.Flags().Uint64Var(&session, "session", 0, "acquire it in the session with this `id`, instead of a new one")
+	cmd.Flags().Var(number{&session}, "session", "acquire it in the session with this `id`, instead of a new one")
 	return cmd
 }
 
@@ -85,6 +85,20 @@ func oneName(verb, what string) cobra.PositionalArgs {
 			return fmt.Errorf("%s: which %s? usage: dlm %s", verb, what, cmd.Use)
 		case len(args) > 1:
 			return fmt.Errorf("%s: one %s, not %d: %s", verb, what, len(args), strings.Join(args, " "))
+		}
+		return nil
+	}
+}
+
+// maybeName is the arguments' check of a verb that goes by DLM_LOCK when it is given no name. An empty one is a script's
+// variable that is not set: that must not mean another lock.
+func maybeName(verb string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) > 1:
+			return fmt.Errorf("%s: one lock, not %d: %s", verb, len(args), strings.Join(args, " "))
+		case len(args) == 1 && args[0] == "":
+			return fmt.Errorf("%s: the name of the lock is empty: give it, or leave it out for the one in DLM_LOCK", verb)
 		}
 		return nil
 	}
@@ -222,7 +236,7 @@ In a command under 'dlm lock', which renews the session by itself, this begins t
 		Example: `  dlm renew
   dlm renew nightly --session 3652135817312042 --token 3652135817330689 --hold-limit 5m
   dlm renew || { echo "lost, stopping" >&2; exit 70; }`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              maybeName("renew"),
 		ValidArgsFunction: g.completeLock,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := strings.Join(args, "")
@@ -253,7 +267,7 @@ In a command under 'dlm lock', which renews the session by itself, this begins t
 	}
 	f.add(cmd)
 	out.add(cmd)
-	cmd.Flags().Var(duration{&limit}, "hold-limit", "begin the hold limit anew, with this `duration` (default: it runs on)")
+	cmd.Flags().Var(someTime{duration{&limit}}, "hold-limit", "begin the hold limit anew, with this `duration` (default: it runs on)")
 	return cmd
 }
 
@@ -304,7 +318,7 @@ was revoked as a whole cannot be taken over any more, so not be released either:
 ` + exitCodeHelp,
 		Example: `  dlm release
   dlm release nightly --session 3652135817312042 --token 3652135817330689`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              maybeName("release"),
 		ValidArgsFunction: g.completeLock,
 		RunE: func(_ *cobra.Command, args []string) error {
 			h, err := f.mustFind(strings.Join(args, ""))
@@ -349,7 +363,7 @@ func (g *globals) runRelease(h hold) (releaseView, error) {
 		err = h.lost(ctx, g, s)
 	}
 	if errors.Is(err, client.ErrRevoked) {
-		err = fmt.Errorf("%w\nThat it is no longer used is confirmed: the next holder can have it", err)
+		err = &exitError{exitLost, fmt.Errorf("%s\nThat it is no longer used is confirmed: the next holder can have it", say(err))}
 	}
 	if len(s.Locks()) == 0 {
 		closing := s.Close(ask)

@@ -102,7 +102,7 @@ func TestScripts(t *testing.T) {
 			dlm release; echo "release $?"
 			dlm lock a --wait 20s -- echo next`,
 			0,
-			[]string{"at most", "revoked it: call Ann", "renew 70", "append 70", "check 70", "Revoked from", "try 71", "release 70", "the next holder can have it", "next\n"},
+			[]string{"at most", "revoked it: call Ann", "then 'dlm release'", "renew 70", "append 70", "check 70", "Revoked from", "try 71", "release 70", "the next holder can have it", "next\n"},
 		},
 		{
 			"revoked now", `

@@ -57,7 +57,7 @@ func TestVerbs(t *testing.T) {
 		{"renew", 2, "DLM_LOCK"},
 		{"renew a", 2, "DLM_SESSION"},
 		{"release a --session 9223372036854775807", 70, "there never was such a session"},
-		{"revoke a", 73, "to be revoked"},
+		{"revoke a", 73, "to be revoked\n'dlm locks', 'dlm sessions'"},
 		{"revoke --session 9999", 73, "to be revoked"},
 		{"revoke a --session 1", 2, "not both"},
 		{"revoke", 2, "which lock"},
@@ -98,6 +98,14 @@ func TestUsage(t *testing.T) {
 		{"lock a --try --wait 1s -- true", 2, "--try"},
 		{"lock a --ttl -1s -- true", 2, "must not be negative"},
 		{"lock a --ttl 10 -- true", 2, "such as 500ms, 30s, 5m"},
+		{"lock a --ttl 0 -- true", 2, "must not be 0"},
+		{"renew a --session 5 --hold-limit 0", 2, "must not be 0"},
+		{"renew a --session=", 2, "must be a number above 0"},
+		{"acquire a --session 0", 2, "must be a number above 0"},
+		{"revoke a --token x", 2, "must be a number above 0"},
+		{"renew ''", 2, "the name of the lock is empty"},
+		{"release ''", 2, "the name of the lock is empty"},
+		{"release a b", 2, "one lock, not 2"},
 		{"lock a --tll 1s -- true", 2, "--tll"},
 		{"lokc a -- true", 2, "lokc"},
 		{"lokc", 2, "Try 'dlm --help'."},
@@ -117,7 +125,11 @@ func TestUsage(t *testing.T) {
 		{"acquire a --server 127.0.0.1:1 --connect-timeout 2s", 72, "127.0.0.1:1"},
 		{"revoke a --server 127.0.0.1:1 --connect-timeout 2s", 72, "127.0.0.1:1"},
 	} {
-		p := start(t, "127.0.0.1:1", strings.Fields(c.args)...)
+		args := strings.Fields(c.args)
+		for i := range args {
+			args[i] = strings.ReplaceAll(args[i], "''", "")
+		}
+		p := start(t, "127.0.0.1:1", args...)
 		p.end(c.code, c.says)
 		if out := p.out.String(); strings.Contains(out, "engine:") || strings.Contains(out, "client:") || strings.Contains(out, "rpc error") {
 			t.Errorf("dlm %s speaks of its insides:\n%s", c.args, out)
@@ -177,7 +189,8 @@ func TestCompletion(t *testing.T) {
 	const script = `
 		set -e
 		dlm __complete locks d; dlm __complete lock d; dlm __complete append other l
-		dlm __complete revoke --session ''; dlm __complete limits set default; dlm __complete status -o ''
+		dlm __complete renew db/main --session ''; dlm __complete limits set default; dlm __complete status -o ''
+		dlm __complete bench hand; dlm __complete lock --ttl '' | grep -qx :4
 		dlm --server 127.0.0.1:1 __complete locks ''
 		dlm completion bash | bash -n`
 	// Somebody waits at the keyboard: what a slow server has to offer is left out.
@@ -186,7 +199,7 @@ func TestCompletion(t *testing.T) {
 		if code != 0 {
 			t.Fatalf("exit code %d:\n%s", code, out)
 		}
-		for _, want := range []string{"db/main\n", "logs/today\n", "\t", "default-ttl\n", "json\n"} {
+		for _, want := range []string{"db/main\n", "logs/today\n", "\t", "default-ttl\n", "json\n", "handoff\t"} {
 			if !strings.Contains(out, want) {
 				t.Logf("%q is not offered:\n%s", want, out)
 				return false
