@@ -149,10 +149,13 @@ func (s settings) options(timeoutGiven bool) (grpcserver.Options, error) {
 		if _, why, ok := strings.Cut(err.Error(), "bad limits: "); ok {
 			return o, fmt.Errorf("%w: --lock-timeout: %s", errUsage, why)
 		}
-		return o, fmt.Errorf("%w: %w", errUsage, err)
+		return o, fmt.Errorf("%w: %s", errUsage, byFlag.Replace(err.Error()))
 	}
 	return o, nil
 }
+
+// byFlag names what is wrong as who gave it did.
+var byFlag = strings.NewReplacer("grpcserver: bad option: ", "", "bytes between snapshots", "--snapshot-bytes", "reserved bytes", "--disk-reserve")
 
 func checkAddress(flag, address string) error {
 	_, port, err := net.SplitHostPort(address)
