@@ -38,8 +38,10 @@ type Event struct {
 }
 
 func (c *Core) event(e Event) {
-	if s := c.sessions.byID[e.By]; s != nil {
-		e.ByLabel = s.label
+	if e.By != 0 { // rare: every grant comes by here
+		if s := c.sessions.byID[e.By]; s != nil {
+			e.ByLabel = s.label
+		}
 	}
 	c.events = append(c.events, e)
 }
