@@ -115,7 +115,7 @@ func (h *hold) in(s *client.Session) *client.Lock {
 // lost is why the hold is not there.
 func (h *hold) lost(ctx context.Context, g *globals, s *client.Session) error {
 	if h.token == 0 {
-		return &exitError{exitLost, fmt.Errorf("session %d does not hold %q", h.session, h.lock)}
+		return &exitError{exitLost, fmt.Errorf("session %d does not hold %q\nTo learn why, name the token under which it did: --token or DLM_TOKEN", h.session, h.lock)}
 	}
 	ctx, cancel := g.bounded(ctx)
 	defer cancel()

@@ -45,11 +45,12 @@ func TestScripts(t *testing.T) {
 			eval "$(dlm acquire a --ttl 1m --export)"
 			dlm acquire b --session "$DLM_SESSION" -o json
 			dlm sessions
+			dlm renew c || echo "renew $?"
 			dlm release b
 			dlm check
 			dlm release`,
 			0,
-			[]string{`"lock": "b"`, "open   2 ", "released b", "yes: token", "and closed session"},
+			[]string{`"lock": "b"`, "open   2 ", "does not hold \"c\"\nTo learn why", "renew 70", "released b", "yes: token", "and closed session"},
 		},
 		{
 			"a released lock is lost", `
