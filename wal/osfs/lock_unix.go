@@ -27,7 +27,7 @@ func Lock(dir string) (unlock func() error, err error) {
 	if err := errors.Join(f.Truncate(0), writePID(f)); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return f.Close, nil
+	return unlocker(f), nil
 }
 
 // LockToRead keeps servers off the directory until unlock, and changes nothing in it. Several may read at the same time. If
@@ -44,7 +44,13 @@ func LockToRead(dir string) (unlock func() error, err error) {
 	if err := flock(f, syscall.LOCK_SH); err != nil {
 		return nil, errors.Join(heldBy(f, dir, err), f.Close())
 	}
-	return f.Close, nil
+	return unlocker(f), nil
+}
+
+// unlocker does not leave it to the close: a child of this process that was forked and has not executed its program yet has
+// the file open too, and the lock would last until then.
+func unlocker(f *os.File) func() error {
+	return func() error { return errors.Join(flock(f, syscall.LOCK_UN), f.Close()) }
 }
 
 func flock(f *os.File, how int) error { return syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB) }
