@@ -78,7 +78,7 @@ func (e *DamageError) Error() string {
 func (e *DamageError) Unwrap() error { return e.Err }
 
 const (
-	adviceRestore = "restore this server's data directory from a backup, or wipe it and let the server join anew"
+	adviceRestore = "restore a backup, or begin with an empty directory, which loses the files of the service"
 	adviceCheck   = "check the disk; " + adviceRestore
 )
 
