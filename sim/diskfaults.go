@@ -63,6 +63,7 @@ type diskFaults struct {
 	w         *World
 	harm      []*harm
 	slowUntil time.Duration
+	slowTask  time.Duration // when the last of the tasks that take longer will have ended, about
 
 	fullUntil time.Duration // of the newest FaultFull
 	fullSoon  *Fault        // strikes before the next file task with a write
@@ -106,6 +107,7 @@ func (d *diskFaults) heal() {
 	disk.FailWrite(-1)
 	disk.FailRead(-1)
 	d.slowUntil, d.fullUntil, d.fullSoon = 0, 0, nil
+	d.w.healedFrom = max(d.w.healedFrom, d.slowTask) // one of them may be under way
 	d.roomAgain()
 }
 
@@ -115,7 +117,9 @@ func (d *diskFaults) slow(r *netsim.RNG) time.Duration {
 		return 0
 	}
 	d.w.count("slow disk task")
-	return r.Between(0, time.Second)
+	longer := r.Between(0, time.Second)
+	d.slowTask = max(d.slowTask, d.w.sim.Now()+longer)
+	return longer
 }
 
 // hardState checks the term and the vote that recovery found: who forgets a vote may give another one in the same term.

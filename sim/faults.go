@@ -28,8 +28,10 @@ func (w *World) strike(f *Fault) {
 	case FaultDiskCrash:
 		s.diskCrash = f
 	case FaultServerStall:
-		s.stalled = max(s.stalled, w.sim.Now()+f.For)
-		w.scribe.freeze(serverLane, f.For, "stands still")
+		if s.up { // the next process knows nothing of it
+			s.stalled = max(s.stalled, w.sim.Now()+f.For)
+			w.scribe.freeze(serverLane, f.For, "stands still")
+		}
 	case FaultRate:
 		w.setRate(f)
 	case FaultBackup:

@@ -87,6 +87,7 @@ func (s *session) reattach() {
 // onKeyed takes the answer of an open or an attach.
 func (e *Engine) onKeyed(now time.Duration, r *request, a *dlmv1.Answer) {
 	if isRefusal(a) {
+		e.rekey(r, a.GetReason())
 		e.refused(now, r, a.GetReason(), a.GetDetail())
 		return
 	}
@@ -132,6 +133,22 @@ func (e *Engine) begin(r *request, a *dlmv1.Answer) {
 	}
 	s.takeLosses(a.GetLosses(), true)
 	e.complete(r.call, Completion{Session: s.id, Answer: a})
+}
+
+// rekey makes another open of one that a server refused that cannot take it now. It may refuse for as long as its disk is full, and
+// the lease counts from the first sending: in the end a session would be opened whose lease is over before it can be renewed.
+// Should another copy of the old one be logged all the same, it makes a session that lapses.
+func (e *Engine) rekey(r *request, why dlmv1.Reason) {
+	if why != dlmv1.Reason_REASON_DISK_FULL && why != dlmv1.Reason_REASON_OVERLOADED {
+		return
+	}
+	if r.kind != kindOpen || r.state != stateSent || r.call == nil {
+		return
+	}
+	delete(e.keyed, string(r.key))
+	r.key, r.sent = e.newKey(), false
+	r.op = openOp(r.key, r.call.options)
+	e.keyed[string(r.key)] = r
 }
 
 // startOver: the answer took so long that the lease it grants is over by our clock. With the same key the lease would

@@ -129,7 +129,8 @@ func (e *Engine) pause(now time.Duration, r *request) {
 	r.queued = false
 	pause := r.backoff.next(e.rng, e.cfg.BackoffMin, e.cfg.BackoffMax)
 	if r.kind == kindKeepAlive {
-		pause = min(pause, r.s.keepAlivePatience())
+		// Refused often, it must not rest until it is too late.
+		pause = min(pause, r.s.keepAlivePatience(), max((r.s.leaseEnd()-now)/4, time.Millisecond))
 	}
 	e.timers.arm(&r.timer, r, now+pause)
 }

@@ -188,6 +188,31 @@ func TestRefusedKeepAlivesBackOff(t *testing.T) {
 	}
 }
 
+// However often it was refused before, a keep-alive is sent again while there is time for it.
+func TestRefusedKeepAliveIsNotTooLate(t *testing.T) {
+	s := newScript(t, Config{BackoffMin: time.Second, BackoffMax: 5 * time.Second})
+	id := s.open()
+	end, _ := s.e.SessionEnd(id)
+	refused, last := 0, time.Duration(0)
+	for {
+		for _, r := range s.requests() {
+			if r.GetKeepAlive() == nil {
+				continue
+			}
+			refused, last = refused+1, s.now
+			s.answer(&dlmv1.Answer{Session: id, Sequence: r.GetSequence(), Reason: dlmv1.Reason_REASON_OVERLOADED})
+		}
+		at, ok := s.e.NextTimer()
+		if !ok || at >= end {
+			break
+		}
+		s.now = max(s.now+1, at)
+	}
+	if refused < 8 || end-last > 100*time.Millisecond {
+		t.Errorf("%d keep-alives were sent, the last one %v before the lease ended", refused, end-last)
+	}
+}
+
 func TestLeaseCountsFromTheFirstSending(t *testing.T) {
 	s := newScript(t, Config{})
 	start := s.now
@@ -423,5 +448,47 @@ func TestOnlyAnswersWithLossesProlong(t *testing.T) {
 	s.answer(&dlmv1.Answer{Session: id, Sequence: r[0].Sequence, Index: 4, Stamp: stampAt(4 * time.Second), SessionDeadline: stampAt(14 * time.Second)})
 	if end, _ := s.e.LeaseEnd(id, "x", 5); end <= before+time.Second {
 		t.Errorf("the answer of a keep-alive leaves the end of the lease at %v", end)
+	}
+}
+
+// An open that is refused for long, as while a disk is full, must not bring a session whose lease is nearly over.
+func TestRefusedOpenCountsAnew(t *testing.T) {
+	const ttl = 10 * time.Second
+	s := newScript(t, Config{})
+	s.e.OpenSession(s.now, 0, SessionOptions{TTL: ttl})
+	s.dialed()
+	s.hello("one", 10_000, 64)
+	began := s.now
+	keys := map[string]bool{}
+	for {
+		var open *dlmv1.Open
+		for open == nil {
+			for _, r := range s.requests() {
+				open = r.GetOpen()
+			}
+			if at, ok := s.e.NextTimer(); open == nil && ok {
+				s.now = max(at, s.now)
+			}
+		}
+		keys[string(open.GetKey())] = true
+		a := &dlmv1.Answer{Key: open.GetKey(), Reason: dlmv1.Reason_REASON_DISK_FULL, Detail: "no room"}
+		if s.now-began > ttl*9/10 {
+			a = &dlmv1.Answer{
+				Key: open.GetKey(), Session: 7, Instance: 1, Index: 1, Stamp: stampAt(0), NextSequence: 1,
+				SessionDeadline: stampAt(ttl), TtlNanos: uint64(ttl),
+			}
+		}
+		sent := s.now
+		s.answer(a)
+		if a.GetReason() == dlmv1.Reason_REASON_OK {
+			end, ok := s.e.SessionEnd(7)
+			if want := sent + shorten(uint64(ttl), 10_000); !ok || end != want {
+				t.Errorf("the session lives until %v (%v), want %v", end, ok, want)
+			}
+			break
+		}
+	}
+	if len(keys) < 3 {
+		t.Errorf("%d keys, want one for each attempt", len(keys))
 	}
 }
