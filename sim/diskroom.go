@@ -85,8 +85,9 @@ func (d *diskFaults) answered(a *dlmv1.Answer) {
 		d.w.fail("G4", "a refusal for lack of room says that it is logged: %v", a)
 	}
 	const slack = 10 * time.Second // until the node has looked again, behind slow tasks
-	if !d.w.server.disk.Limited() && d.w.sim.Now() > d.limited+slack {
-		d.w.fail("G10", "refused for lack of room, and there was enough for %v: %v", d.w.sim.Now()-d.limited, a)
+	since := max(d.limited, d.w.server.stood)
+	if !d.w.server.disk.Limited() && d.w.sim.Now() > since+slack {
+		d.w.fail("G10", "refused for lack of room, and there was enough for %v: %v", d.w.sim.Now()-since, a)
 	}
 	if gives && !d.logFull {
 		d.w.fail("G10", "the log has room, and what renews or gives back is refused: %v", a)

@@ -30,6 +30,7 @@ func (w *World) strike(f *Fault) {
 	case FaultServerStall:
 		if s.up { // the next process knows nothing of it
 			s.stalled = max(s.stalled, w.sim.Now()+f.For)
+			s.stood = s.stalled
 			w.scribe.freeze(serverLane, f.For, "stands still")
 		}
 	case FaultRate:

@@ -31,8 +31,9 @@ const (
 // more power cut (G5).
 func (w *World) settle() {
 	w.healedAt, w.healedFrom = w.logCheck.index+1, max(w.healedFrom, w.sim.Now())
-	if !w.runUntil(w.sim.Now()+restartMost+leaderMost, w.led) {
-		w.fail("L5", "nobody leads %v after the last fault", restartMost+leaderMost)
+	most := w.leadMost()
+	if !w.runUntil(w.sim.Now()+most, w.led) {
+		w.fail("L5", "nobody leads %v after the last fault", most)
 		return
 	}
 	w.checked("L5")
@@ -45,6 +46,11 @@ func (w *World) settle() {
 		return
 	}
 	w.lastCheck()
+}
+
+// leadMost is how long it may take until the server leads, if it is down. Each damage may be refused first, one after the other.
+func (w *World) leadMost() time.Duration {
+	return time.Duration(1+w.disks.unrepaired())*restartMost + leaderMost
 }
 
 // unrest lets connections break in the calm, if the plan says so, and returns when the calm is over. A session must live
@@ -244,7 +250,7 @@ func (w *World) lastCheck() {
 	w.checkFiles()
 	applied := s.node.Applied()
 	s.end(true, nil)
-	most := time.Duration(1+w.disks.unrepaired())*restartMost + leaderMost // each damage may be refused first, one after the other
+	most := w.leadMost()
 	s.start(nil)
 	if w.failure != nil {
 		return

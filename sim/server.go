@@ -40,6 +40,7 @@ type server struct {
 	waking      bool
 	wakes       uint64        // counts them, so that one that was superseded does nothing
 	stalled     time.Duration // until then the process stands still
+	stood       time.Duration // until then one stood still last
 	timer       time.Duration // the local time that is armed, 0 = none
 	log         *replica.LogTask
 	file        *replica.FileTask
@@ -425,6 +426,7 @@ func b2u(b bool) uint64 {
 func (s *server) unstall() {
 	if s.up {
 		s.stalled, s.waking, s.timer = 0, false, 0
+		s.stood = s.w.sim.Now()
 		s.wake(0)
 	}
 }
