@@ -253,6 +253,7 @@ func number(name string) (n uint64) {
 
 // opened is called after a recovery that succeeded.
 func (d *diskFaults) opened() {
+	d.openedAt = d.w.sim.Now()
 	d.logFull = false
 	for _, h := range d.harm {
 		if h.due {
@@ -282,6 +283,15 @@ func (d *diskFaults) refused(err error) bool {
 		}
 	}
 	return false
+}
+
+// spoiled says whether a refusal comes of damage to a file's sidecar that was there when the server recovered last. Recovery needs
+// the sidecar for what a power cut may have torn, and what it could not mend then no later repair brings back.
+func (d *diskFaults) spoiled(err error) bool {
+	var e *wal.DamageError
+	return errors.As(err, &e) && slices.ContainsFunc(d.harm, func(h *harm) bool {
+		return h.place == "sidecar" && stem(h.File) == e.File && (h.repaired == 0 || h.repaired >= d.openedAt)
+	})
 }
 
 // copied finds damage to a block's checksum that the store has copied, if that is what a refusal is about: into a fresh

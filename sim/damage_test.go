@@ -31,3 +31,32 @@ func TestRepairExplainsTheTaskUnderWay(t *testing.T) {
 		}
 	}
 }
+
+// Only damage to a file's own sidecar that the last recovery met explains that the file stays refused.
+func TestSpoiledByWhatRecoveryMet(t *testing.T) {
+	const file = "data/files/1"
+	d := &diskFaults{openedAt: 3 * time.Second}
+	h := &harm{}
+	d.harm = append(d.harm, h)
+	for _, c := range []struct {
+		name     string
+		damaged  string
+		place    string
+		repaired time.Duration
+		want     bool
+	}{
+		{"repaired since", file + ".crc", "sidecar", 3 * time.Second, true},
+		{"still there", file + ".crc", "sidecar", 0, true},
+		{"repaired before", file + ".crc", "sidecar", 2 * time.Second, false},
+		{"of another file", "data/files/2.crc", "sidecar", 0, false},
+		{"of its bytes", file, "data file", 0, false},
+	} {
+		h.Damage, h.place, h.repaired = &simdisk.Damage{File: c.damaged}, c.place, c.repaired
+		if got := d.spoiled(&wal.DamageError{File: file}); got != c.want {
+			t.Errorf("damage %s: explains %v, want %v", c.name, got, c.want)
+		}
+	}
+	if d.spoiled(nil) {
+		t.Error("explains bytes that are served and wrong")
+	}
+}

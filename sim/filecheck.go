@@ -78,6 +78,10 @@ func (w *World) checkFiles() {
 		for err != nil && w.disks.refused(err) {
 			got, err = readAll(w.server.store, rec)
 		}
+		if w.disks.spoiled(err) {
+			w.count("a file is refused for damage that a recovery met")
+			continue
+		}
 		if err != nil || !bytes.Equal(got, f.data) {
 			w.fail("G5", "file %q is served with %d bytes that are not the %d acknowledged ones: %v", f.name, len(got), len(f.data), err)
 			return
