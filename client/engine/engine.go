@@ -63,6 +63,8 @@ func New(cfg Config, rng Rand) *Engine {
 		congestion: congestion{limit: cfg.UnderWay, free: cfg.UnderWay},
 	}
 	e.link.server = int(uniform(rng, 0, time.Duration(cfg.Servers-1)))
+	// Reads are named by their calls, and nothing else tells whose they are: a late answer to a former process must not find one.
+	e.lastCall = Call(rng.Uint64() >> 32)
 	return e
 }
 

@@ -17,11 +17,16 @@ type overload struct {
 	engines  []*Engine
 	queue    []arrived
 	token    uint64
-	began    map[Call]time.Duration // of a Lock, by engine << 32 | call
+	began    map[begun]time.Duration // the Lock of the pair
 	inTime   int
 	longest  int // queue
 	perStep  int
 	deadline time.Duration
+}
+
+type begun struct {
+	engine int
+	call   Call
 }
 
 type arrived struct {
@@ -36,7 +41,7 @@ const (
 )
 
 func newOverload(t *testing.T, engines, perStep int) *overload {
-	o := &overload{t: t, now: time.Hour, perStep: perStep, deadline: time.Second, began: map[Call]time.Duration{}}
+	o := &overload{t: t, now: time.Hour, perStep: perStep, deadline: time.Second, began: map[begun]time.Duration{}}
 	for i := range engines {
 		e := New(Config{}, rand.New(rand.NewPCG(1, uint64(i))))
 		o.engines = append(o.engines, e)
@@ -60,7 +65,7 @@ func (o *overload) step(pairs int) {
 		for range pairs {
 			o.token++
 			call := e.Lock(o.now, o.now+o.deadline, 7, acquire(fmt.Sprint("lock ", o.token)))
-			o.began[Call(i)<<32|call] = o.now
+			o.began[begun{i, call}] = o.now
 		}
 		o.flush(i)
 	}
@@ -96,7 +101,7 @@ func (o *overload) flush(i int) {
 		}
 	}
 	for _, d := range fx.Done {
-		id := Call(i)<<32 | d.Call
+		id := begun{i, d.Call}
 		began, is := o.began[id]
 		delete(o.began, id)
 		switch {
@@ -104,7 +109,7 @@ func (o *overload) flush(i int) {
 		case d.Answer.GetStamp() != 0 && e.sessions[7].holds[d.Answer.GetToken()] != nil: // locked
 			h := e.sessions[7].holds[d.Answer.GetToken()]
 			call := e.Unlock(o.now, began+o.deadline, 7, h.lock.name, h.token)
-			o.began[Call(i)<<32|call] = began
+			o.began[begun{i, call}] = began
 		default:
 			o.inTime++
 		}

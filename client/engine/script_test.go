@@ -492,3 +492,25 @@ func TestRefusedOpenCountsAnew(t *testing.T) {
 		t.Errorf("%d keys, want one for each attempt", len(keys))
 	}
 }
+
+// A late answer to a read of a process's former life must not be taken for one to a read of this life.
+func TestAnswerToAReadOfAFormerProcess(t *testing.T) {
+	ids := map[uint64]bool{}
+	for life := range uint64(10) {
+		s := newScript(t, Config{})
+		s.e = New(Config{}, rand.New(rand.NewPCG(1, life)))
+		s.open()
+		s.e.Query(s.now, 0, &dlmv1.Read{Op: &dlmv1.Read_GetStatus{GetStatus: &dlmv1.GetStatus{}}})
+		id := s.flush().Frames[0].Frame.GetReads()[0].GetId()
+		if ids[id] {
+			t.Errorf("read %d of life %d has the id of an earlier life's", id, life)
+		}
+		for former := range ids {
+			s.receive(&dlmv1.ServerFrame{Reads: []*dlmv1.ReadAnswer{{Id: former}}})
+		}
+		if fx := s.flush(); len(fx.Done) > 0 {
+			t.Errorf("a former life's answer was believed: %+v", fx.Done)
+		}
+		ids[id] = true
+	}
+}
