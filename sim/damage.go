@@ -24,7 +24,8 @@ type harm struct {
 	due  bool // the recovery on its way must notice
 	head bool // it is in the head of a frame
 
-	repaired time.Duration // when, 0 = not yet
+	repaired   time.Duration // when, 0 = not yet
+	repairedIn int           // recovery: see diskFaults.openings
 }
 
 // damage hits synced bytes of a random file. It strikes while the server runs: then everything that is synced and has a
@@ -253,7 +254,7 @@ func number(name string) (n uint64) {
 
 // opened is called after a recovery that succeeded.
 func (d *diskFaults) opened() {
-	d.openedAt = d.w.sim.Now()
+	d.openings++
 	d.logFull = false
 	for _, h := range d.harm {
 		if h.due {
@@ -290,7 +291,7 @@ func (d *diskFaults) refused(err error) bool {
 func (d *diskFaults) spoiled(err error) bool {
 	var e *wal.DamageError
 	return errors.As(err, &e) && slices.ContainsFunc(d.harm, func(h *harm) bool {
-		return h.place == "sidecar" && stem(h.File) == e.File && (h.repaired == 0 || h.repaired >= d.openedAt)
+		return h.place == "sidecar" && stem(h.File) == e.File && (h.repaired == 0 || h.repairedIn == d.openings)
 	})
 }
 
@@ -326,7 +327,7 @@ func (d *diskFaults) repair(h *harm) {
 	}
 	d.w.note("repair", uint64(h.Offset), 0, 0)
 	h.Undo()
-	h.repaired = d.w.sim.Now()
+	h.repaired, h.repairedIn = d.w.sim.Now(), d.openings
 }
 
 // filingRefused is refused for the failure of the newest file task. It may have met damage that was repaired since it began,

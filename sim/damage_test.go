@@ -35,23 +35,23 @@ func TestRepairExplainsTheTaskUnderWay(t *testing.T) {
 // Only damage to a file's own sidecar that the last recovery met explains that the file stays refused.
 func TestSpoiledByWhatRecoveryMet(t *testing.T) {
 	const file = "data/files/1"
-	d := &diskFaults{openedAt: 3 * time.Second}
+	d := &diskFaults{openings: 3}
 	h := &harm{}
 	d.harm = append(d.harm, h)
 	for _, c := range []struct {
 		name     string
 		damaged  string
 		place    string
-		repaired time.Duration
+		repaired int // in which life; 0 = not
 		want     bool
 	}{
-		{"repaired since", file + ".crc", "sidecar", 3 * time.Second, true},
+		{"repaired since", file + ".crc", "sidecar", 3, true},
 		{"still there", file + ".crc", "sidecar", 0, true},
-		{"repaired before", file + ".crc", "sidecar", 2 * time.Second, false},
+		{"repaired before", file + ".crc", "sidecar", 2, false},
 		{"of another file", "data/files/2.crc", "sidecar", 0, false},
 		{"of its bytes", file, "data file", 0, false},
 	} {
-		h.Damage, h.place, h.repaired = &simdisk.Damage{File: c.damaged}, c.place, c.repaired
+		h.Damage, h.place, h.repairedIn, h.repaired = &simdisk.Damage{File: c.damaged}, c.place, c.repaired, time.Duration(c.repaired)*time.Second
 		if got := d.spoiled(&wal.DamageError{File: file}); got != c.want {
 			t.Errorf("damage %s: explains %v, want %v", c.name, got, c.want)
 		}

@@ -63,7 +63,7 @@ type diskFaults struct {
 	w         *World
 	harm      []*harm
 	slowUntil time.Duration
-	openedAt  time.Duration // when the server recovered last
+	openings  int           // recoveries that succeeded
 	slowTask  time.Duration // when the last of the tasks that take longer will have ended, about
 
 	fullUntil time.Duration // of the newest FaultFull
