@@ -101,6 +101,7 @@ func (e *Engine) admitHeld() {
 		if r.state == stateDone {
 			continue
 		}
+		r.refusal = nil // from here on nobody may be told that it was not sent
 		if r.kind == kindAcquire {
 			e.timers.disarm(&r.call.wait)
 			r.op = acquireOp(r.call, e.now)
@@ -202,11 +203,11 @@ type round struct {
 	pressed bool          // something was held back
 }
 
-// of are the requests of a session that are held back.
+// of are the requests that are held back, of one session or (nil) of all.
 func (c *congestion) of(s *session) (out []*request) {
 	for _, held := range [][]*request{c.patient, c.hurried} {
 		for _, r := range held {
-			if r.s == s && r.state != stateDone {
+			if (s == nil || r.s == s) && r.state != stateDone {
 				out = append(out, r)
 			}
 		}
@@ -215,13 +216,4 @@ func (c *congestion) of(s *session) (out []*request) {
 }
 
 // HeldBack is how many calls wait here because the server has more to do than it can.
-func (e *Engine) HeldBack() (n int) {
-	for _, held := range [][]*request{e.congestion.patient, e.congestion.hurried} {
-		for _, r := range held {
-			if r.state != stateDone {
-				n++
-			}
-		}
-	}
-	return n
-}
+func (e *Engine) HeldBack() int { return len(e.congestion.of(nil)) }

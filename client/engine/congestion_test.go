@@ -125,6 +125,23 @@ func TestHeldBackEnds(t *testing.T) {
 	}
 }
 
+// What was held back and then sent may have taken effect: its caller must not be told that it was not sent.
+func TestSentIsNotCalledHeldBack(t *testing.T) {
+	s := newScript(t, Config{UnderWay: 1})
+	id := s.open()
+	s.e.Lock(s.now, 0, id, acquire("a"))
+	first := s.wantAsked("a")
+	s.e.Lock(s.now, s.now+time.Second, id, acquire("b"))
+	s.flush()
+	s.granted(first[0], 1)
+	s.wantAsked("b")
+	s.now += time.Second
+	var told *Error
+	if fx := s.flush(); len(fx.Done) != 1 || !errors.Is(fx.Done[0].Err, ErrDeadline) || errors.As(fx.Done[0].Err, &told) {
+		t.Errorf("ended as %+v", fx.Done)
+	}
+}
+
 // limitAfter is the limit after some rounds with as many calls as may be under way, each answered after the given time.
 func (s *script) limitAfter(rounds int, took time.Duration) int {
 	id := uint64(7)
