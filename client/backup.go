@@ -21,12 +21,12 @@ import (
 //
 // Errors: ErrUnavailable, ErrDamaged (it names file and place), those of w and ctx; another backup is being made.
 func (c *Client) Backup(ctx context.Context, w io.Writer, patience time.Duration) error {
-	t, ok := c.net.(*grpcTransport)
+	n, ok := c.net.(*network)
 	if !ok {
 		return fmt.Errorf("client: backup: %w", ErrUnsupported)
 	}
 	var err error
-	for _, cc := range t.conns {
+	for _, cc := range n.grpc {
 		var began bool
 		if began, err = backupFrom(ctx, cc, w, patience); err == nil {
 			return nil

@@ -69,7 +69,7 @@ func Dial(addr string, opts ...Option) (*Client, error) {
 	net := o.transport
 	if net == nil {
 		var err error
-		if net, err = newGRPCTransport(o.addrs, o.grpc); err != nil {
+		if net, err = newNetwork(o.addrs, o.grpc); err != nil {
 			return nil, err
 		}
 	}

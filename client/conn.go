@@ -2,31 +2,22 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
-	"strings"
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
 
 	dlmv1 "dlm/api/dlm/v1"
-	"dlm/api/dlm/v1/dlmv1grpc"
 )
 
 // maxUnsent is how many frames may wait to be written. More means that the server takes none: the connection is given up,
 // and the engine sends what still matters over the next.
 const maxUnsent = 4096
 
-// Windows of flow control, in bytes. They are fixed because gRPC finds a size by sending a ping with every message that comes after a
-// pause.
-const (
-	streamWindow = 1 << 20
-	connWindow   = 4 << 20
-)
+// claimBytes is the largest frame that a caller sends itself: the system takes as much from who has sent nothing else, whether or not the
+// server reads.
+const claimBytes = 16 << 10
 
 // stream is one connection. Send and Recv may be called by two goroutines at once; the context of dial ends both.
 type stream interface {
@@ -117,10 +108,10 @@ func (cn *conn) signal() {
 	}
 }
 
-// claim makes the queue the caller's to send, with sendClaimed. It fails if something is being sent, or waits, or if a send might block:
-// a caller has a deadline. Called by the loop.
-func (cn *conn) claim() bool {
-	if !cn.clear {
+// claim makes the queue the caller's to send, with sendClaimed, f first. It fails if something is being sent, or waits, or if a send
+// might block: a caller has a deadline. Called by the loop.
+func (cn *conn) claim(f *dlmv1.ClientFrame) bool {
+	if !cn.clear || proto.Size(f) > claimBytes {
 		return false
 	}
 	cn.mu.Lock()
@@ -179,73 +170,5 @@ func (cn *conn) write() {
 		case <-cn.ctx.Done():
 			return
 		}
-	}
-}
-
-// grpcTransport speaks the stream of service Locks.
-type grpcTransport struct {
-	addrs []string
-	conns []*grpc.ClientConn
-}
-
-func newGRPCTransport(addrs []string, opts []grpc.DialOption) (*grpcTransport, error) {
-	t := &grpcTransport{addrs: addrs}
-	opts = append([]grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		// The engine decides when to try again; gRPC's own pauses would only hold it up.
-		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 10 * time.Millisecond, Multiplier: 1.5, Jitter: 0.5, MaxDelay: 500 * time.Millisecond},
-			MinConnectTimeout: 5 * time.Second,
-		}),
-		grpc.WithIdleTimeout(0),
-		grpc.WithStaticStreamWindowSize(streamWindow),
-		grpc.WithStaticConnWindowSize(connWindow),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64 << 20)),
-	}, opts...)
-	for _, addr := range addrs {
-		err := checkAddress(addr)
-		var cc *grpc.ClientConn
-		if err == nil {
-			cc, err = grpc.NewClient(addr, opts...)
-		}
-		if err != nil {
-			t.close()
-			return nil, fmt.Errorf("client: server address %q: %w: %w", addr, ErrInvalid, err)
-		}
-		t.conns = append(t.conns, cc)
-	}
-	return t, nil
-}
-
-// checkAddress refuses an address without a port, for which gRPC would try 443. Targets with a scheme (unix:PATH,
-// dns:///HOST:PORT) are gRPC's to judge.
-func checkAddress(addr string) error {
-	if scheme, _, ok := strings.Cut(addr, ":"); ok && (scheme == "unix" || strings.Contains(addr, "://")) {
-		return nil
-	}
-	_, port, err := net.SplitHostPort(addr)
-	if err != nil || port == "" {
-		return errors.New("it must be HOST:PORT, such as 127.0.0.1:50051")
-	}
-	return nil
-}
-
-func (t *grpcTransport) dial(ctx context.Context, server int) (stream, error) {
-	t.conns[server].ResetConnectBackoff()
-	st, err := dlmv1grpc.NewLocksClient(t.conns[server]).Stream(ctx)
-	if err != nil {
-		if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-			return nil, cause
-		}
-		return nil, err
-	}
-	return st, nil
-}
-
-func (t *grpcTransport) name(server int) string { return t.addrs[server] }
-
-func (t *grpcTransport) close() {
-	for _, cc := range t.conns {
-		_ = cc.Close()
 	}
 }

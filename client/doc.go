@@ -32,12 +32,15 @@
 // All decisions (sequences, retries, leases, which server) are made by package engine, which neither waits nor reads a
 // clock. This package gives it goroutines, a clock and connections:
 //
-//	Lock, Unlock, ...      tasks        +-------------+  frames   writer --> gRPC
+//	Lock, Unlock, ...      tasks        +-------------+  frames   writer --> wire or gRPC
 //	(callers' goroutines) ------------> |    loop     | --------> (one per connection)
 //	       ^                            |  (owns the  |
-//	       |     completions            |   engine)   |  frames   reader <-- gRPC
+//	       |     completions            |   engine)   |  frames   reader <-- wire or gRPC
 //	       +--------------------------- |             | <-------- (one per connection)
 //	                                    +-------------+
+//
+// A connection to HOST:PORT is a bare one (package wire). With WithDialOptions, or an address that gRPC resolves, all goes over gRPC;
+// backups always do (network.go).
 //
 // A call that is alone takes a shorter way, without the loop's goroutine and the writer: its own goroutine drives the engine and sends,
 // and the reader drives the engine with the answer (visit.go).

@@ -115,8 +115,8 @@ func ExampleSession_TryLock() {
 	// deploy is held for "release 7", <nil>
 }
 
-// TestOverGRPC: many goroutines over the real thing, and nothing of ours runs on afterwards.
-func TestOverGRPC(t *testing.T) {
+// TestOverTheNetwork: many goroutines over the real thing, and nothing of ours runs on afterwards.
+func TestOverTheNetwork(t *testing.T) {
 	addr, stop := startServer()
 	c, err := client.Dial(addr)
 	if err != nil {

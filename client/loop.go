@@ -123,7 +123,7 @@ func (l *loop) perform(eff engine.Effects, alone bool) (claimed *conn) {
 	}
 	for _, out := range eff.Frames {
 		if cn := l.conns[out.Conn]; cn != nil {
-			if alone && claimed == nil && cn.claim() {
+			if alone && claimed == nil && cn.claim(out.Frame) {
 				claimed = cn
 			}
 			cn.send(out.Frame)

@@ -47,7 +47,8 @@ func WithBackoff(least, most time.Duration) Option {
 // sleeps. Default CLOCK_BOOTTIME on Linux.
 func WithClock(now func() time.Duration) Option { return func(o *options) { o.now = now } }
 
-// WithDialOptions adds gRPC options, such as transport credentials. Default: no encryption.
+// WithDialOptions adds gRPC options, such as transport credentials, and has everything go over gRPC. Default: no encryption, and the
+// client's stream over a bare connection (see package wire) to the same port, unless the address is one of gRPC's, with a scheme.
 func WithDialOptions(opts ...grpc.DialOption) Option {
 	return func(o *options) { o.grpc = append(o.grpc, opts...) }
 }

@@ -3,20 +3,22 @@ package grpcserver
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	dlmv1 "dlm/api/dlm/v1"
 	"dlm/api/dlm/v1/dlmv1grpc"
+	"dlm/wire"
 )
 
 // bystander locks and unlocks all the time, and notes how long that took at most.
@@ -172,7 +174,6 @@ func TestBadBytes(t *testing.T) {
 	c, cc := s.connect()
 	defer cc.Close()
 	watch := startBystander(t, c)
-	address := s.opts.Listener.Addr().String()
 	preface := "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 	settings := "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 	for name, text := range map[string]string{
@@ -183,52 +184,103 @@ func TestBadBytes(t *testing.T) {
 		"half a frame":         preface + settings + "\x00\x10\x00\x01\x04\x00\x00\x00\x01half",
 		"a frame of 16 MB":     preface + settings + "\xff\xff\xff\x00\x00\x00\x00\x00\x01",
 		"nothing, and silence": "",
+
+		"half of our preface":                  wire.Preface[:2],
+		"our preface, and silence":             wire.Preface,
+		"half a header after our preface":      wire.Preface + "\x01\x00",
+		"half a frame after our preface":       wire.Preface + "\x01\x00\x00\x01\x00half",
+		"half a large frame, and silence":      wire.Preface + "\x01\x00\x40\x00\x00" + strings.Repeat("x", 1<<20),
+		"a preface of ours of a later version": wire.Preface[:3] + "\x02" + wire.Preface[4:],
 	} {
-		conn, err := net.Dial("tcp", address)
-		if err != nil {
-			t.Fatal(err)
-		}
+		conn := s.dialRaw() // it stays until the end
 		if _, err := io.WriteString(conn, text); err != nil {
 			t.Logf("%s: cut off while sending: %v", name, err)
 		}
 		if name == "garbage" || name == "garbage after it" {
-			if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
-				t.Fatal(err)
-			}
 			if _, err := io.Copy(io.Discard, conn); err != nil && strings.Contains(err.Error(), "timeout") {
 				t.Errorf("%s: the connection stays open", name)
 			}
 		}
-		defer conn.Close() // the others stay until the end
 	}
+	watch.served(t)
+}
+
+// TestBadMessages sends whole messages that are none, over both transports. Each is told why its stream ends.
+func TestBadMessages(t *testing.T) {
+	s := start(t, Options{Dir: t.TempDir()})
+	defer s.stop()
+	c, cc := s.connect()
+	defer cc.Close()
+	watch := startBystander(t, c)
 	whole, err := proto.Marshal(&dlmv1.ClientFrame{Requests: []*dlmv1.Request{acquire(1, 1, "name", nil)}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Over gRPC: bytes that are no ClientFrame. The codec of the test sends them as they are.
 	for name, b := range map[string][]byte{
 		"not a message":  bytes.Repeat([]byte{0xff}, 100),
 		"not UTF-8":      bytes.Replace(whole, []byte("name"), []byte("\xffame"), 1),
 		"half a message": whole[:len(whole)-1],
 	} {
-		stream, err := cc.NewStream(timeout(t), &dlmv1grpc.Locks_ServiceDesc.Streams[0], dlmv1grpc.Locks_Stream_FullMethodName, rawCodec())
-		if err != nil {
-			t.Fatal(err)
+		for over, err := range map[string]error{"gRPC": endOverGRPC(t, cc, b), "bare": endOverBare(s, bareFrame(b))} {
+			st := status.Convert(err)
+			t.Logf("%-15s %s: %v", name, over, st)
+			if st.Code() != codes.Internal || !strings.Contains(st.Message(), "unmarshal") {
+				t.Errorf("%s over %s: %v", name, over, st)
+			}
 		}
-		if err := stream.SendMsg(b); err != nil {
-			t.Fatal(err)
-		}
-		for err == nil { // after the hello
-			var got []byte
-			err = stream.RecvMsg(&got)
-		}
-		st := status.Convert(err)
-		t.Logf("%-15s %v", name, st)
-		if st.Code() != codes.Internal || !strings.Contains(st.Message(), "unmarshal") {
-			t.Errorf("%s: %v", name, st)
+	}
+	for _, row := range []struct {
+		kind string
+		text string
+		code codes.Code
+		says string
+	}{
+		{"garbage", strings.Repeat("\xde\xad\xbe\xef", 100_000), codes.Internal, "a message of kind 222"},
+		{"unknown kind", "\x07\x00\x00\x00\x00", codes.Internal, "a message of kind 7"},
+		{"gRPC's preface after ours", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", codes.Internal, "a message of kind 80"},
+		{"a frame of 16 MB", "\x01\x01\x00\x00\x00", codes.ResourceExhausted, "it has 16777216 bytes, at most 4259840 are allowed"},
+		{"a frame of 4 GB", "\x01\xff\xff\xff\xff", codes.ResourceExhausted, "it has 4294967295 bytes"},
+		{"a large frame that comes", bareFrame(make([]byte, 8<<20)), codes.ResourceExhausted, "it has 8388608 bytes"},
+		{"a last word that is none", "\x02\x00\x00\x00\x01\xff", codes.Internal, "unmarshal"},
+		{"a client's own last word", "\x02\x00\x00\x00\x07\x08\x0a\x12\x03why", codes.Aborted, "why"},
+	} {
+		st := status.Convert(endOverBare(s, row.text))
+		t.Logf("%-28s %v: %s", row.kind, st.Code(), st.Message())
+		if st.Code() != row.code || !strings.Contains(st.Message(), row.says) {
+			t.Errorf("%s: %v, want %v and %q", row.kind, st, row.code, row.says)
 		}
 	}
 	watch.served(t)
+}
+
+// endOverGRPC sends bytes as a message, as they are, and returns what the stream ends with.
+func endOverGRPC(t *testing.T, cc *grpc.ClientConn, b []byte) error {
+	t.Helper()
+	stream, err := cc.NewStream(timeout(t), &dlmv1grpc.Locks_ServiceDesc.Streams[0], dlmv1grpc.Locks_Stream_FullMethodName, rawCodec())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.SendMsg(b); err != nil {
+		t.Fatal(err)
+	}
+	for err == nil { // after the hello
+		var got []byte
+		err = stream.RecvMsg(&got)
+	}
+	return err
+}
+
+// endOverBare sends bytes after the preface, reads meanwhile, and returns what the stream ends with.
+func endOverBare(r *running, text string) error {
+	r.t.Helper()
+	b := r.bare()
+	go func() { _, _ = io.WriteString(b.raw, text) }()
+	return lastWord(b)
+}
+
+// bareFrame is a frame with these bytes as its message.
+func bareFrame(b []byte) string {
+	return string(binary.BigEndian.AppendUint32([]byte{1}, uint32(len(b)))) + string(b)
 }
 
 // TestManyStreamsLeft opens more streams than there may be, and leaves them.

@@ -3,9 +3,6 @@ package grpcserver
 import (
 	"time"
 
-	"google.golang.org/grpc"
-
-	dlmv1 "dlm/api/dlm/v1"
 	"dlm/replica"
 )
 
@@ -40,7 +37,7 @@ func (a *solitude) frame(n, owed int64) bool {
 const quickSync = time.Millisecond
 
 // carry takes a frame through the node and the log and sends what comes of it. It says false, with nothing done, if others are at it.
-func (s service) carry(e event, stream grpc.BidiStreamingServer[dlmv1.ClientFrame, dlmv1.ServerFrame], out *outbox) bool {
+func (s service) carry(e event, stream frames, out *outbox) bool {
 	l := s.loop
 	if !out.claim() {
 		return false

@@ -40,13 +40,11 @@ type lonely struct {
 	held    func() // lets the disk go on
 }
 
-func newLonely(t *testing.T, o Options) *lonely {
+func newLonely(t *testing.T, over transport, o Options) *lonely {
 	disk := &faultyFS{FS: osfs.New()}
 	o.Dir, o.FS = t.TempDir(), disk
 	l := &lonely{running: startInMemory(t, o), t: t, next: 1}
-	c, cc := l.connect()
-	t.Cleanup(func() { _ = cc.Close() })
-	l.stream = openStream(t, c)
+	l.stream = over(l.running)
 	l.stream.send(open("l", 0))
 	l.session = l.stream.answer().GetSession()
 	for range aloneAfter {
@@ -102,12 +100,10 @@ func (l *lonely) received() <-chan *dlmv1.ServerFrame {
 
 // Nothing is answered before its sync, and while a reader waits for the disk everybody else is served.
 func TestCarriedRequestHoldsNobodyUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLonely(t, Options{})
+	overBothInBubbles(t, func(t *testing.T, over transport) {
+		l := newLonely(t, over, Options{})
 		answer := l.received()
-		c, cc := l.connect()
-		defer cc.Close()
-		other := openStream(t, c)
+		other := over(l.running)
 		if err := other.Send(&dlmv1.ClientFrame{Reads: []*dlmv1.Read{{Id: 1, Op: getLock("mine").GetOp()}}}); err != nil {
 			t.Fatal(err)
 		}
@@ -134,8 +130,8 @@ func TestCarriedRequestHoldsNobodyUp(t *testing.T) {
 
 // What a client sends while its former request is at the disk is answered too, in order.
 func TestMoreArrivesWhileOneIsCarried(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLonely(t, Options{})
+	overBothInBubbles(t, func(t *testing.T, over transport) {
+		l := newLonely(t, over, Options{})
 		for n := range uint64(40) {
 			r := acquire(l.session, l.next+1+n, fmt.Sprint(n), nil)
 			r.Watermark = l.next
@@ -157,8 +153,8 @@ func TestMoreArrivesWhileOneIsCarried(t *testing.T) {
 
 // A stop lets a carried request finish.
 func TestStopWhileOneIsCarried(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLonely(t, Options{})
+	overBothInBubbles(t, func(t *testing.T, over transport) {
+		l := newLonely(t, over, Options{})
 		stopped := make(chan struct{})
 		go func() { l.Stop(); close(stopped) }()
 		synctest.Wait()
@@ -187,8 +183,8 @@ func TestStopWhileOneIsCarried(t *testing.T) {
 
 // A disk that does not come back while a reader is at it delays a stop for StopTimeout and no longer.
 func TestStopDoesNotWaitForAReaderAtADeadDisk(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLonely(t, Options{StopTimeout: 7 * time.Second})
+	overBothInBubbles(t, func(t *testing.T, over transport) {
+		l := newLonely(t, over, Options{StopTimeout: 7 * time.Second})
 		began := time.Now()
 		l.Stop()
 		if err := <-l.served; !errors.Is(err, ErrStopTimeout) {
@@ -197,7 +193,7 @@ func TestStopDoesNotWaitForAReaderAtADeadDisk(t *testing.T) {
 		if took := time.Since(began); took != 7*time.Second {
 			t.Errorf("the stop took %v", took)
 		}
-		if _, err := l.stream.Recv(); status.Code(err) != codes.Unavailable {
+		if _, err := l.stream.Recv(); !cutOrUnavailable(err) {
 			t.Errorf("the stream ended with %v", err)
 		}
 		l.held()
@@ -206,8 +202,8 @@ func TestStopDoesNotWaitForAReaderAtADeadDisk(t *testing.T) {
 
 // A sync that fails in a reader stops the server as any other.
 func TestFailedSyncOfACarriedRequest(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLonely(t, Options{})
+	overBothInBubbles(t, func(t *testing.T, over transport) {
+		l := newLonely(t, over, Options{})
 		l.opts.FS.(*faultyFS).fail.Store(true)
 		l.held()
 		began := time.Now()
@@ -217,16 +213,16 @@ func TestFailedSyncOfACarriedRequest(t *testing.T) {
 		if took := time.Since(began); took != 0 {
 			t.Errorf("the node goroutine learned of it after %v", took)
 		}
-		if _, err := l.stream.Recv(); status.Code(err) != codes.Unavailable {
+		if _, err := l.stream.Recv(); !cutOrUnavailable(err) {
 			t.Errorf("the stream ended with %v", err)
 		}
 	})
 }
 
-// A client that says that it sends nothing more gets the answer to what is being carried.
+// A client that says that it sends nothing more, as it can over gRPC, gets the answer to what is being carried.
 func TestHalfClosedWhileOneIsCarried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLonely(t, Options{})
+		l := newLonely(t, overGRPC, Options{})
 		if err := l.stream.CloseSend(); err != nil {
 			t.Fatal(err)
 		}
@@ -244,8 +240,8 @@ func TestHalfClosedWhileOneIsCarried(t *testing.T) {
 
 // With a slow disk the reader leaves the waiting to the log goroutine, so that it can take reads.
 func TestNobodyCarriesToASlowDisk(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLonely(t, Options{})
+	overBothInBubbles(t, func(t *testing.T, over transport) {
+		l := newLonely(t, over, Options{})
 		time.Sleep(2 * quickSync)
 		l.held()
 		if a := l.stream.answer(); a.GetSequence() != l.next {
@@ -276,9 +272,7 @@ func TestCarriersRace(t *testing.T) {
 	s := start(t, Options{Dir: t.TempDir()})
 	var all sync.WaitGroup
 	for client := range 4 {
-		c, cc := s.connect()
-		defer cc.Close()
-		st := openStream(t, c)
+		st := transports[client%2].over(s)
 		st.send(open(string(rune('a'+client)), 0))
 		session := st.answer().GetSession()
 		all.Go(func() {

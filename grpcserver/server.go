@@ -47,6 +47,7 @@ type Server struct {
 	loop     *nodeLoop
 	inbox    *inbox
 	grpc     *grpc.Server
+	door     *frontDoor
 	share    outboxes
 	calls    atomic.Int64
 	lastConn atomic.Uint64
@@ -94,6 +95,7 @@ func Open(o Options) (*Server, error) {
 		backups:  map[uint64]chan<- replica.BackupPart{},
 		tellDisk: s.tellDisk,
 	}
+	s.door = newFrontDoor(s.serveBare)
 	s.grpc = newGRPC(s)
 	s.warnIgnored(node)
 	return s, nil
@@ -101,6 +103,8 @@ func Open(o Options) (*Server, error) {
 
 func newGRPC(s *Server) *grpc.Server {
 	g := grpc.NewServer(
+		grpc.Creds(s.door),
+		grpc.ConnectionTimeout(connectTimeout),
 		grpc.MaxRecvMsgSize(maxMessageBytes),
 		grpc.StaticStreamWindowSize(streamWindow),
 		grpc.StaticConnWindowSize(connWindow),
@@ -184,7 +188,7 @@ func (s *Server) Serve() error {
 		return s.fail(err)
 	}
 	accept := make(chan error, 1)
-	go func() { accept <- s.grpc.Serve(s.opts.Listener) }()
+	go func() { accept <- s.grpc.Serve(s.door.listener(s.opts.Listener)) }()
 
 	select {
 	case <-s.stop:
@@ -223,7 +227,7 @@ func (s *Server) Stop() {
 	s.stopOnce.Do(func() {
 		close(s.stop)
 		if s.started.CompareAndSwap(false, true) {
-			s.grpc.Stop()
+			s.stopNow()
 			if s.opts.Listener != nil {
 				s.warnIf(s.opts.Listener.Close(), "closing the listener")
 			}

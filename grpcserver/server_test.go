@@ -234,8 +234,12 @@ func TestHealthAndReflection(t *testing.T) {
 	s.stop()
 }
 
-// A client that sends and never reads is disconnected, and nobody else waits for it.
+// A client that sends and never reads is disconnected, costs little until then, and nobody else waits for it.
 func TestClientThatDoesNotRead(t *testing.T) {
+	overBoth(t, testClientThatDoesNotRead)
+}
+
+func testClientThatDoesNotRead(t *testing.T, over transport) {
 	checkLeaks(t)
 	s := start(t, Options{Dir: t.TempDir(), OutboxBytes: 64 << 10})
 	defer s.stop()
@@ -243,7 +247,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	defer cc.Close()
 	session := must(t, c, open("a", 0)).GetSession()
 
-	deaf := openStream(t, c)
+	deaf := over(s)
 	name := strings.Repeat("n", 200)
 	var frame dlmv1.ClientFrame
 	for range 100 {
@@ -257,16 +261,20 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	}()
 	for i := uint64(1); s.share.streams.Load() > 0; i++ {
 		must(t, c, acquire(session, i, fmt.Sprint("lock", i), nil)) // others are served
-	}
-	for {
-		if _, err := deaf.Recv(); err != nil {
-			if status.Code(err) != codes.ResourceExhausted {
-				t.Errorf("the stream ended with %v", err)
-			}
-			break
+		if waits := s.share.bytes.Load(); waits > s.opts.OutboxBytes+sendBytes {
+			t.Errorf("%d bytes wait to be sent", waits)
 		}
 	}
+	// A bare connection is cut if it does not take the last word within a time.
+	if err := lastWord(deaf); status.Code(err) != codes.ResourceExhausted && !cut(err) {
+		t.Errorf("the stream ended with %v", err)
+	}
 	<-sent
+	deaf.leave()
+	s.left(1, 0)
+	if waits := s.share.bytes.Load(); waits != 0 {
+		t.Errorf("%d bytes wait for nobody", waits)
+	}
 }
 
 func TestLimitsOfTheProcess(t *testing.T) {
@@ -295,13 +303,13 @@ func TestLimitsOfTheProcess(t *testing.T) {
 
 // What waits in a lock's queue when the server stops is told so at once.
 func TestStopEndsWhoeverWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	overBothInBubbles(t, func(t *testing.T, over transport) {
 		s := startInMemory(t, Options{Dir: t.TempDir()})
 		c, cc := s.connect()
 		defer cc.Close()
 		a, b := must(t, c, open("a", 0)).GetSession(), must(t, c, open("b", 0)).GetSession()
 		must(t, c, acquire(a, 1, "x", nil))
-		waits := openStream(t, c)
+		waits := over(s)
 		waits.send(acquire(b, 1, "x", nil))
 		waits.recv() // queued
 		result := make(chan error, 1)

@@ -28,9 +28,20 @@ type service struct {
 	*Server
 }
 
-// Stream serves one client. Its handler only waits: reader and writer are goroutines of their own, so that returning ends both,
-// wherever they are blocked.
-func (s service) Stream(stream grpc.BidiStreamingServer[dlmv1.ClientFrame, dlmv1.ServerFrame]) error {
+// frames is a client's stream, over gRPC or over a bare connection. Send and Recv may be called by two goroutines at once.
+type frames interface {
+	Send(*dlmv1.ServerFrame) error
+	Recv() (*dlmv1.ClientFrame, error)
+}
+
+// Stream serves one client over gRPC.
+func (s service) Stream(st grpc.BidiStreamingServer[dlmv1.ClientFrame, dlmv1.ServerFrame]) error {
+	return s.stream(st.Context(), st)
+}
+
+// stream serves one client. It only waits: reader and writer are goroutines of their own. They end, wherever they are blocked, when what
+// carries the stream does, and its owner ends that when stream has returned.
+func (s service) stream(ctx context.Context, stream frames) error {
 	defer s.share.streams.Add(-1)
 	if s.share.streams.Add(1) > s.opts.MaxStreams {
 		return errManyStreams
@@ -45,14 +56,14 @@ func (s service) Stream(stream grpc.BidiStreamingServer[dlmv1.ClientFrame, dlmv1
 	s.running.Go(func() { write(stream, out) })
 	select {
 	case <-out.done:
-	case <-stream.Context().Done():
-		out.abort(stream.Context().Err())
+	case <-ctx.Done():
+		out.abort(ctx.Err())
 	}
 	return out.err()
 }
 
 // read brings what the client sends to the node, one frame at a time.
-func (s service) read(stream grpc.BidiStreamingServer[dlmv1.ClientFrame, dlmv1.ServerFrame], id uint64, out *outbox) {
+func (s service) read(stream frames, id uint64, out *outbox) {
 	var alone solitude
 	for {
 		f, err := stream.Recv()
@@ -77,7 +88,7 @@ func (s service) read(stream grpc.BidiStreamingServer[dlmv1.ClientFrame, dlmv1.S
 }
 
 // write is the stream's writer.
-func write(stream grpc.BidiStreamingServer[dlmv1.ClientFrame, dlmv1.ServerFrame], out *outbox) {
+func write(stream frames, out *outbox) {
 	for send(stream, out, false) {
 		select {
 		case <-out.wake:
@@ -88,7 +99,7 @@ func write(stream grpc.BidiStreamingServer[dlmv1.ClientFrame, dlmv1.ServerFrame]
 }
 
 // send sends whatever is ready in as few messages as it can. It says false if the stream has failed.
-func send(stream grpc.BidiStreamingServer[dlmv1.ClientFrame, dlmv1.ServerFrame], out *outbox, claimer bool) bool {
+func send(stream frames, out *outbox, claimer bool) bool {
 	for f := out.next(claimer); f != nil; f = out.next(claimer) {
 		answers := int64(len(f.GetAnswers()) + len(f.GetReads()))
 		if err := stream.Send(f); err != nil {

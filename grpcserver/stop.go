@@ -21,7 +21,9 @@ func (s *Server) shutdown(node <-chan error) error {
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
+		s.door.close()
 		s.grpc.GracefulStop() // closes the listener, and tells clients to go elsewhere
+		s.door.bare.Wait()
 	}()
 	s.inbox.put(event{kind: eventStop})
 	select {
@@ -33,14 +35,14 @@ func (s *Server) shutdown(node <-chan error) error {
 		// The disk does not answer, so nothing may touch the store.
 		s.inbox.put(event{kind: eventAbort, err: ErrStopTimeout})
 		<-node
-		s.grpc.Stop()
+		s.stopNow()
 		s.endDisk()
 		return fmt.Errorf("%w: the disk has not finished within %v", ErrStopTimeout, s.opts.StopTimeout)
 	}
 	select {
 	case <-drained:
 	case <-time.After(min(drainTimeout, s.opts.StopTimeout)):
-		s.grpc.Stop() // somebody does not read, or watches health
+		s.stopNow() // somebody does not read, or watches health
 		<-drained
 	}
 	s.endDisk()
@@ -66,7 +68,7 @@ func (s *Server) fail(fatal error) error {
 	if e := s.opts.Listener.Close(); e != nil && !errors.Is(e, net.ErrClosed) {
 		err = errors.Join(err, e)
 	}
-	s.grpc.Stop()
+	s.stopNow()
 	s.endDisk()
 	ended := make(chan struct{})
 	go func() {
@@ -79,6 +81,13 @@ func (s *Server) fail(fatal error) error {
 	case <-time.After(s.opts.StopTimeout):
 		return err // a task hangs in the disk, and the process ends
 	}
+}
+
+// stopNow ends all connections, whatever they are doing, and waits for what serves them.
+func (s *Server) stopNow() {
+	s.door.cutAll()
+	s.grpc.Stop()
+	s.door.bare.Wait()
 }
 
 // endDisk lets the log and the file goroutine end. The node goroutine, which feeds them, has ended.

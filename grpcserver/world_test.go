@@ -153,10 +153,18 @@ func refused(t *testing.T, c dlmv1grpc.LocksClient, r *dlmv1.Request) (*status.S
 	return st, st.Details()[0].(*dlmv1.Answer)
 }
 
-// stream is a client's stream that knows what it has received.
+// clientStream is a client's end of a stream.
+type clientStream interface {
+	Send(*dlmv1.ClientFrame) error
+	Recv() (*dlmv1.ServerFrame, error)
+	CloseSend() error
+}
+
+// stream is one that fails its test if it fails.
 type stream struct {
 	t *testing.T
-	grpc.BidiStreamingClient[dlmv1.ClientFrame, dlmv1.ServerFrame]
+	clientStream
+	leave func() // closes the connection, if that is the stream's own
 }
 
 // openStream returns after the hello.
@@ -166,7 +174,13 @@ func openStream(t *testing.T, c dlmv1grpc.LocksClient) stream {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := stream{t, st}
+	return greeted(t, st)
+}
+
+// greeted receives the hello.
+func greeted(t *testing.T, st clientStream) stream {
+	t.Helper()
+	s := stream{t: t, clientStream: st}
 	if f := s.recv(); f.GetHello() == nil || len(f.GetHello().GetClusterId()) != 16 {
 		t.Fatalf("the first frame is %v, want a hello", f)
 	}

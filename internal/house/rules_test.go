@@ -36,6 +36,10 @@ var rules = []rule{
 		ours: []string{api}, theirs: []string{protobuf, grpc, grpc + "/"},
 	},
 	{
+		pkg: "dlm/wire", why: "what carries messages over a connection knows neither who sends them nor what they mean",
+		theirs: []string{protobuf, grpc + "/codes", grpc + "/status", "google.golang.org/genproto/googleapis/rpc/"},
+	},
+	{
 		pkg: "dlm/core", why: "the lock table is a function of the log: it must not know how entries are stored, replicated or sent",
 		ours: []string{api}, theirs: []string{protobuf}, pure: true,
 	},
@@ -64,7 +68,7 @@ var rules = []rule{
 	},
 	{
 		pkg: "dlm/grpcserver/...", why: "the server's shell runs a replica on a disk behind gRPC; it must not reach past the replica into raft, nor know clients or the simulator",
-		ours:   []string{api, stubs, "dlm/replica", "dlm/replica/backup", "dlm/core", "dlm/wal", "dlm/wal/vfs", "dlm/wal/osfs", "dlm/grpcserver/"},
+		ours:   []string{api, stubs, "dlm/wire", "dlm/replica", "dlm/replica/backup", "dlm/core", "dlm/wal", "dlm/wal/vfs", "dlm/wal/osfs", "dlm/grpcserver/"},
 		theirs: []string{protobuf, raft + "/raftpb", grpc, grpc + "/", "google.golang.org/genproto/googleapis/rpc/", "golang.org/x/sync/errgroup", "golang.org/x/sys/unix", "github.com/prometheus/client_golang/"},
 	},
 	{
@@ -73,7 +77,7 @@ var rules = []rule{
 	},
 	{
 		pkg: "dlm/client/...", why: "applications import the client: it must not bring the server along",
-		ours:   []string{api, stubs, "dlm/client/"},
+		ours:   []string{api, stubs, "dlm/wire", "dlm/client/"},
 		theirs: []string{protobuf, grpc, grpc + "/", "golang.org/x/sync/errgroup", "golang.org/x/sys/unix"},
 	},
 	{
@@ -111,7 +115,7 @@ var rules = []rule{
 	},
 	{
 		pkg: "dlm/internal/rig", why: "what breaks the path between client and server knows the client and the wire, and servers only as processes",
-		ours: []string{api, stubs, "dlm/client"}, theirs: []string{protobuf + "proto", grpc, grpc + "/"},
+		ours: []string{api, stubs, "dlm/wire", "dlm/client"}, theirs: []string{protobuf + "proto", grpc, grpc + "/"},
 	},
 	{
 		pkg: "dlm/internal/goals", why: "the goal programs use what applications use, and the rig",

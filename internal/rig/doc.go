@@ -6,6 +6,8 @@
 //	      requests and answers lost,     connections cut in mid-frame, silent,
 //	      repeated, late, recorded       refused
 //
+// Without a Tap the library's stream is a bare connection, without gRPC (package wire); a Proxy cuts inside its frames too.
+//
 //	Ledger: every token that was granted and every append that was tried, with what the service said to it
 //	Report: what is injected and what is seen, scenario by scenario, for a reader
 //

@@ -4,11 +4,14 @@ import (
 	"encoding/binary"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"dlm/wire"
 )
 
-// Proxy passes TCP connections on, and breaks them when it is told to. It knows just enough of HTTP/2 to cut inside a
-// frame: lengths.
+// Proxy passes TCP connections on, and breaks them when it is told to. It knows just enough of HTTP/2, and of the client's bare
+// connections, to cut inside a frame: lengths.
 type Proxy struct {
 	l net.Listener
 
@@ -140,6 +143,7 @@ func (p *Proxy) accept() {
 // link is one connection, both halves.
 type link struct {
 	client, server net.Conn
+	bare           atomic.Bool // it is no HTTP/2, as the client's first byte has told
 	once           sync.Once
 	ended          chan struct{}
 }
@@ -188,12 +192,12 @@ func (p *Proxy) serve(c net.Conn, target string) {
 func (p *Proxy) pump(l *link, d Direction, from, to net.Conn) {
 	defer l.end()
 	var frames framing
-	if d == Up {
-		frames.skip = len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-	}
 	buf := make([]byte, 32<<10)
-	for {
+	for first := true; ; first = false {
 		n, err := from.Read(buf)
+		if first && n > 0 {
+			frames = l.framing(d, buf[0])
+		}
 		if n > 0 {
 			if !p.wait(l, d) {
 				return
@@ -212,6 +216,21 @@ func (p *Proxy) pump(l *link, d Direction, from, to net.Conn) {
 			return
 		}
 	}
+}
+
+// framing is that of a direction which begins with this byte. The server says nothing before the client has told what the connection is,
+// or says what is HTTP/2.
+func (l *link) framing(d Direction, first byte) framing {
+	if d == Up && first == wire.Preface[0] {
+		l.bare.Store(true)
+	}
+	switch bare := l.bare.Load(); {
+	case d == Down:
+		return framing{bare: bare}
+	case bare:
+		return framing{bare: bare, skip: len(wire.Preface)}
+	}
+	return framing{skip: len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")}
 }
 
 // wait returns when bytes may pass; false if the connection has ended.
@@ -245,15 +264,20 @@ func (p *Proxy) takeCut(d Direction) bool {
 	return true
 }
 
-// framing follows the frames of one direction of HTTP/2: 3 bytes of length, a type, 5 bytes more, then the payload.
+// framing follows the frames of one direction. Those of HTTP/2 have 3 bytes of length, a type and 5 bytes more before the payload, those
+// of bare connections a kind and 4 bytes of length.
 type framing struct {
+	bare   bool
 	skip   int // bytes until the next header
 	header []byte
 }
 
 // next returns the middle of the first data frame whose header ends in b and whose middle lies in b too, or -1.
 func (f *framing) next(b []byte) int {
-	const headerLen, typeData = 9, 0
+	headerLen := 9
+	if f.bare {
+		headerLen = 5
+	}
 	middle := -1
 	for at := 0; at < len(b); {
 		if f.skip > 0 {
@@ -268,11 +292,21 @@ func (f *framing) next(b []byte) int {
 		if len(f.header) < headerLen {
 			break
 		}
-		f.skip = int(binary.BigEndian.Uint32(append([]byte{0}, f.header[:3]...)))
-		if f.header[3] == typeData && f.skip >= 2 && at+f.skip/2 <= len(b) && middle < 0 {
+		data := false
+		data, f.skip = f.payload()
+		if data && f.skip >= 2 && at+f.skip/2 <= len(b) && middle < 0 {
 			middle = at + f.skip/2
 		}
 		f.header = f.header[:0]
 	}
 	return middle
+}
+
+// payload is what the header says of what follows it: whether it is data, and how many bytes.
+func (f *framing) payload() (data bool, length int) {
+	if f.bare {
+		const kindFrame = 1 // as package wire says
+		return f.header[0] == kindFrame, int(binary.BigEndian.Uint32(f.header[1:]))
+	}
+	return f.header[3] == 0, int(binary.BigEndian.Uint32(append([]byte{0}, f.header[:3]...)))
 }

@@ -13,21 +13,34 @@ func frame(kind byte, payload string) []byte {
 	return append([]byte{0, 0, byte(len(payload)), kind, 0, 0, 0, 0, 1}, payload...)
 }
 
+// message is one of a bare connection.
+func message(kind byte, payload string) []byte {
+	return append([]byte{kind, 0, 0, 0, byte(len(payload))}, payload...)
+}
+
 func TestFraming(t *testing.T) {
-	stream := bytes.Join([][]byte{frame(4, "settings"), frame(1, "headers"), frame(0, "abcdef")}, nil)
-	middle := len(stream) - 3
-	for cut := range stream { // in two reads
-		var f framing
-		got := f.next(stream[:cut])
-		if second := f.next(stream[cut:]); second >= 0 {
-			got = cut + second
-		}
-		want := middle
-		if cut >= middle-3 && cut < middle {
-			want = -1 // the header came with one read and the middle with the next
-		}
-		if got != want {
-			t.Errorf("cut at %d: the middle is at %d, it should be at %d", cut, got, want)
+	for name, test := range map[string]struct {
+		stream [][]byte
+		bare   bool
+	}{
+		"HTTP/2": {stream: [][]byte{frame(4, "settings"), frame(1, "headers"), frame(0, "abcdef")}},
+		"bare":   {stream: [][]byte{message(2, "no data"), message(1, ""), message(1, "abcdef")}, bare: true},
+	} {
+		stream := bytes.Join(test.stream, nil)
+		middle := len(stream) - 3
+		for cut := range stream { // in two reads
+			f := framing{bare: test.bare}
+			got := f.next(stream[:cut])
+			if second := f.next(stream[cut:]); second >= 0 {
+				got = cut + second
+			}
+			want := middle
+			if cut >= middle-3 && cut < middle {
+				want = -1 // the header came with one read and the middle with the next
+			}
+			if got != want {
+				t.Errorf("%s, cut at %d: the middle is at %d, it should be at %d", name, cut, got, want)
+			}
 		}
 	}
 }

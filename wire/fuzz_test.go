@@ -1,0 +1,98 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"testing"
+
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	dlmv1 "dlm/api/dlm/v1"
+)
+
+// FuzzRecv: whatever comes, in pieces of whatever size, Recv makes of it what a reading of the format does that has all of it at hand, and
+// takes no more memory than has come.
+func FuzzRecv(f *testing.F) {
+	request := &dlmv1.Request{Session: 1, Sequence: 2, Op: &dlmv1.Request_Acquire{Acquire: &dlmv1.Acquire{Lock: "name"}}}
+	large := &dlmv1.Request{Op: &dlmv1.Request_Append{Append: &dlmv1.Append{File: "f", Data: make([]byte, bufferBytes)}}}
+	var out bytes.Buffer
+	c := New(tape{out: &out}, testMost)
+	for _, err := range []error{
+		c.Send(&dlmv1.ClientFrame{Requests: []*dlmv1.Request{request, request}}),
+		c.Send(&dlmv1.ClientFrame{}),
+		c.Send(&dlmv1.ClientFrame{Requests: []*dlmv1.Request{large}}),
+		c.Send(&dlmv1.ClientFrame{Requests: []*dlmv1.Request{large, request}}),
+		c.End(status.New(codes.Unavailable, "the server is stopping")),
+	} {
+		if err != nil {
+			f.Fatal(err)
+		}
+	}
+	f.Add(out.Bytes(), uint16(out.Len()))
+	f.Add(out.Bytes()[:out.Len()-1], uint16(7))
+	f.Add([]byte("\x01\x00\x0f\xff\xffhalf"), uint16(1))
+	f.Add([]byte("\x01\xff\xff\xff\xff"), uint16(2))
+	f.Add([]byte("\x02\x00\x00\x00\x00\x01\x00\x00\x00\x01\xff"), uint16(3))
+	f.Add([]byte("PRI * HTTP/2.0"), uint16(4))
+	f.Fuzz(func(t *testing.T, sent []byte, piece uint16) {
+		s := &stingy{in: pieces{bytes.NewReader(sent), 1 + int(piece)}}
+		c := New(s, testMost)
+		s.of = c
+		for rest := sent; ; {
+			want, end := &dlmv1.ClientFrame{}, error(nil)
+			rest, end = reading(rest, want)
+			got := &dlmv1.ClientFrame{}
+			switch err := c.Recv(got); {
+			case end != nil && errors.Is(err, end):
+			case end == nil && err == nil && proto.Equal(got, want):
+			default:
+				t.Fatalf("received %v, %v; sent was %v, %v", got, err, want, end)
+			}
+			if s.worst != "" {
+				t.Fatal(s.worst)
+			}
+			if end != nil {
+				return
+			}
+		}
+	})
+}
+
+// reading takes the first message off b.
+func reading(b []byte, m proto.Message) (rest []byte, _ error) {
+	if len(b) == 0 {
+		return nil, io.EOF
+	}
+	if len(b) < headerBytes {
+		return nil, io.ErrUnexpectedEOF
+	}
+	kind, length, b := b[0], int(binary.BigEndian.Uint32(b[1:])), b[headerBytes:]
+	if kind != kindFrame && kind != kindEnd {
+		return nil, ErrMalformed
+	}
+	if length > testMost {
+		return nil, ErrTooLarge
+	}
+	if len(b) < length {
+		return nil, io.ErrUnexpectedEOF
+	}
+	why := &spb.Status{}
+	if kind == kindEnd {
+		m = why
+	}
+	if proto.Unmarshal(b[:length], m) != nil {
+		return nil, ErrMalformed
+	}
+	if kind == kindEnd && why.GetCode() == 0 {
+		return nil, io.EOF
+	}
+	if kind == kindEnd {
+		return nil, status.FromProto(why).Err()
+	}
+	return b[length:], nil
+}
