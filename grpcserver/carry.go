@@ -6,13 +6,14 @@ import (
 	"dlm/replica"
 )
 
-// A client that waits for one answer at a time costs a server with nothing else to do little but its hand-overs: from the stream's
-// reader to the node goroutine, to the log goroutine, back, to the writer; each of them may wake a thread. So the reader carries such
-// a request itself: it has the node's turn, writes and syncs the log, has the turn that makes the answer, and sends it. The order is
+// A client that waits for what it asked before it asks again costs a server with nothing else to do little but its hand-overs: from the
+// stream's reader to the node goroutine, to the log goroutine, back, to the writer; each of them may wake a thread. So the reader carries
+// such a frame itself: it has the node's turn, writes and syncs the log, has the turn that makes the answers, and sends them. The order is
 // the same, and so is the code; only the goroutine is another. Meanwhile it does not read: whatever else its client sends waits for
-// the sync, as it would have to anyway, but does not gather for the next batch. That is why only those carry who have been alone.
+// the sync, as it would have to anyway, but does not gather for the next batch. That is why only those carry who have been alone. An
+// acquire that waits in a queue asks for nothing.
 
-// solitude tells a stream whose client waits for one answer at a time.
+// solitude tells a stream whose client waits for what it asked.
 type solitude struct{ frames int }
 
 const (
@@ -20,11 +21,13 @@ const (
 	aloneAfter = 8
 	// lookEvery: who carries does not see whether more has arrived, so one frame of so many is not carried.
 	lookEvery = 64
+	// carryMost is how many requests and reads such a frame may have. With more, hand-overs cost little beside the requests.
+	carryMost = 16
 )
 
-// frame takes note of a frame with n requests and reads, after which that many are owed. It says whether the frame may be carried.
-func (a *solitude) frame(n, owed int64) bool {
-	if n != 1 || owed != 1 {
+// frame takes note of a frame with n requests and reads, with which the server works on busy. It says whether the frame may be carried.
+func (a *solitude) frame(n, busy int) bool {
+	if n == 0 || n > carryMost || n != busy {
 		a.frames = 0
 		return false
 	}

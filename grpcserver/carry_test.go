@@ -200,6 +200,56 @@ func TestStopDoesNotWaitForAReaderAtADeadDisk(t *testing.T) {
 	})
 }
 
+// Two sessions of one client hand a lock to and fro: one of their acquires always waits, and asks for nothing.
+func TestHandOffIsCarried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &faultyFS{FS: osfs.New()}
+		s := startInMemory(t, Options{Dir: t.TempDir(), FS: disk})
+		c, cc := s.connect()
+		defer cc.Close()
+		st := openStream(t, c)
+		type side struct{ session, next, token uint64 }
+		var sides [2]side
+		for i := range sides {
+			st.send(open(string(rune('a'+i)), 0))
+			sides[i] = side{session: st.answer().GetSession(), next: 1}
+		}
+		st.send(acquire(sides[0].session, 1, "ball", nil))
+		sides[0].token = st.answer().GetToken()
+		st.send(acquire(sides[1].session, 1, "ball", nil))
+		for len(st.recv().GetNotices()) == 0 {
+		}
+		// change has its holder give the lock back and queue again, which grants it to the other.
+		change := func(holder *side) {
+			holder.next += 2
+			st.send(release(holder.session, holder.next-1, "ball", holder.token), acquire(holder.session, holder.next, "ball", nil))
+		}
+		granted := func(other *side) {
+			for other.token = 0; other.token == 0; {
+				for _, a := range st.recv().GetAnswers() {
+					if a.GetSession() == other.session {
+						other.token = a.GetToken()
+					}
+				}
+			}
+			synctest.Wait()
+		}
+		for n := range aloneAfter + 2 {
+			change(&sides[n%2])
+			granted(&sides[(n+1)%2])
+		}
+		held := disk.holdSyncs()
+		change(&sides[0])
+		synctest.Wait()
+		if !carried() {
+			t.Error("the reader does not carry a hand-off")
+		}
+		held()
+		granted(&sides[1])
+		s.stop()
+	})
+}
+
 // A sync that fails in a reader stops the server as any other.
 func TestFailedSyncOfACarriedRequest(t *testing.T) {
 	overBothInBubbles(t, func(t *testing.T, over transport) {
@@ -316,7 +366,8 @@ func TestSolitude(t *testing.T) {
 	}
 	for _, others := range []func() bool{
 		func() bool { return a.frame(1, 2) },
-		func() bool { return a.frame(2, 2) },
+		func() bool { return a.frame(2, 3) },
+		func() bool { return a.frame(carryMost+1, carryMost+1) },
 	} {
 		a.frames = aloneAfter
 		if others() {

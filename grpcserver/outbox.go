@@ -27,9 +27,10 @@ type outbox struct {
 	share *outboxes
 	wake  chan struct{} // holds a token when something changed that the writer wants to know
 	done  chan struct{} // closed when the stream is to end
-	owed  atomic.Int64  // requests and reads taken and not yet answered, about (copies are answered once)
 
 	mu       sync.Mutex
+	owed     int // requests and reads taken and not yet answered, about (copies are answered once)
+	busy     int // those of them that the server works on: not the acquires that wait in queues, about
 	frames   []sized
 	bytes    int64
 	lastErr  error // the status, once finishing or done
@@ -218,22 +219,36 @@ func (r *reply) abort(err error) {
 	}
 }
 
+// took counts what the client asked for, and returns how much the server works on now.
+func (o *outbox) took(n int) (busy int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.owed += n
+	o.busy += n
+	return o.busy
+}
+
+// answered counts what was sent: so many answers, and notices that acquires wait. The answer to one that waited counts twice for busy,
+// which may so be too low, never too high.
+func (o *outbox) answered(answers, waits int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.owed -= answers
+	o.busy = max(o.busy-answers-waits, 0)
+	o.endIfDone()
+}
+
 // halfClose is told that the client sends nothing more: the stream ends when it owes no more answers.
 func (o *outbox) halfClose() {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.halfClosed = true
-	o.mu.Unlock()
-	o.answered(0)
+	o.endIfDone()
 }
 
-// answered counts what was sent.
-func (o *outbox) answered(n int64) {
-	if o.owed.Add(-n) > 0 {
-		return
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.halfClosed && len(o.frames) == 0 {
+// endIfDone ends a stream on which nothing more can come. The caller has mu.
+func (o *outbox) endIfDone() {
+	if o.halfClosed && o.owed <= 0 && len(o.frames) == 0 {
 		o.endLocked(nil)
 	}
 }

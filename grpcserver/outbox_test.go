@@ -99,17 +99,17 @@ func TestOutboxEnds(t *testing.T) {
 	})
 	t.Run("a half-closed stream ends when nothing is owed", func(t *testing.T) {
 		o := newOutbox(share)
-		o.owed.Add(2)
+		o.took(2)
 		o.halfClose()
 		o.deliver(answers(1))
 		o.next(false)
-		o.answered(1)
+		o.answered(1, 0)
 		if ended(o) {
 			t.Fatal("ended with one answer to come")
 		}
 		o.deliver(answers(2))
 		o.next(false)
-		o.answered(1)
+		o.answered(1, 0)
 		if !ended(o) || o.err() != nil {
 			t.Fatalf("ended %v with %v", ended(o), o.err())
 		}

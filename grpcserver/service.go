@@ -76,9 +76,9 @@ func (s service) read(stream frames, id uint64, out *outbox) {
 			out.abort(err)
 			return
 		}
-		n := int64(len(f.GetRequests()) + len(f.GetReads()))
+		n := len(f.GetRequests()) + len(f.GetReads())
 		e := event{kind: eventFrame, conn: id, frame: f}
-		if alone.frame(n, out.owed.Add(n)) && s.carry(e, stream, out) {
+		if alone.frame(n, out.took(n)) && s.carry(e, stream, out) {
 			continue
 		}
 		if !s.inbox.put(e) {
@@ -101,14 +101,24 @@ func write(stream frames, out *outbox) {
 // send sends whatever is ready in as few messages as it can. It says false if the stream has failed.
 func send(stream frames, out *outbox, claimer bool) bool {
 	for f := out.next(claimer); f != nil; f = out.next(claimer) {
-		answers := int64(len(f.GetAnswers()) + len(f.GetReads()))
+		answers, waits := counts(f)
 		if err := stream.Send(f); err != nil {
 			out.abort(err)
 			return false
 		}
-		out.answered(answers)
+		out.answered(answers, waits)
 	}
 	return true
+}
+
+// counts are the answers in a frame, and its notices that an acquire waits.
+func counts(f *dlmv1.ServerFrame) (answers, waits int) {
+	for _, m := range f.GetNotices() {
+		if m.GetKind() == dlmv1.Notice_KIND_QUEUED {
+			waits++
+		}
+	}
+	return len(f.GetAnswers()) + len(f.GetReads()), waits
 }
 
 // Call makes one request.
