@@ -39,6 +39,8 @@ type Client struct {
 	ended chan struct{}
 	// conns counts the goroutines of connections.
 	conns sync.WaitGroup
+	// spares are calls that have been answered, to be used again. Not shared by clients, which may live in different bubbles of a test.
+	spares sync.Pool
 }
 
 // task is a piece of work for the loop; it must not block.
@@ -115,7 +117,7 @@ func (c *Client) closeSessions(ctx context.Context) {
 	var closing []*call
 	if !c.ask(func(l *loop, now time.Duration) {
 		for _, s := range l.sessions {
-			k := newCall(nil)
+			k := c.newCall(nil)
 			l.begin(k, now, 0, s.beginClose)
 			closing = append(closing, k)
 		}
@@ -165,8 +167,19 @@ type call struct {
 	then func(l *loop, d engine.Completion)
 }
 
-func newCall(then func(*loop, engine.Completion)) *call {
-	return &call{done: make(chan engine.Completion, 1), then: then}
+func (c *Client) newCall(then func(*loop, engine.Completion)) *call {
+	k, ok := c.spares.Get().(*call)
+	if !ok {
+		k = &call{done: make(chan engine.Completion, 1)}
+	}
+	k.then = then
+	return k
+}
+
+// spare gives back a call whose answer was taken, and which nobody knows any more: not the loop, and no task that would abandon it.
+func (c *Client) spare(k *call) {
+	k.id, k.then = 0, nil
+	c.spares.Put(k)
 }
 
 // startFunc hands a call to the engine.
@@ -177,7 +190,7 @@ func (c *Client) start(ctx context.Context, begin startFunc, then func(*loop, en
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	k := newCall(then)
+	k := c.newCall(then)
 	due, hasDue := ctx.Deadline()
 	ok := c.submit(func(l *loop, now time.Duration) {
 		var deadline time.Duration
@@ -198,6 +211,7 @@ func (c *Client) start(ctx context.Context, begin startFunc, then func(*loop, en
 func (c *Client) finish(ctx context.Context, k *call) engine.Completion {
 	select {
 	case d := <-k.done:
+		c.spare(k)
 		return d
 	case <-ctx.Done():
 	}

@@ -176,6 +176,7 @@ func (s *Session) beginClose(l *loop, now, _ time.Duration) engine.Call {
 func (c *Client) await(ctx context.Context, what words, k *call) error {
 	select {
 	case d := <-k.done:
+		c.spare(k)
 		if d.Err != nil {
 			return fmt.Errorf("client: %s: %w", what(), d.Err)
 		}
