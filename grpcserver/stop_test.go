@@ -142,21 +142,22 @@ func TestStopDoesNotWaitForLong(t *testing.T) {
 			}
 		},
 		"a client that never reads": func(t *testing.T, s *running) {
-			sendDeaf(overBare(s), 30)
+			// The answers are more than the connection takes, in however many messages, and less than ends the stream.
+			sendDeaf(overBare(s), 300)
 			synctest.Wait()
-			if s.share.bytes.Load() == 0 || s.share.streams.Load() != 1 {
-				t.Fatalf("%d bytes wait to be sent, %d streams are open", s.share.bytes.Load(), s.share.streams.Load())
+			if n := s.share.streams.Load(); n != 1 {
+				t.Fatalf("%d streams are open", n)
 			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := startInMemory(t, Options{Dir: t.TempDir(), OutboxBytes: 1 << 20})
+				s := startInMemory(t, Options{Dir: t.TempDir()})
 				begin(t, s)
 				synctest.Wait()
 				began := time.Now()
 				s.stop()
-				if took := time.Since(began); took > drainTimeout {
+				if took := time.Since(began); took != drainTimeout {
 					t.Errorf("the stop took %v", took)
 				}
 				s.left(0, 0)
