@@ -16,17 +16,15 @@ import (
 )
 
 // FuzzRecv: whatever comes, in pieces of whatever size, Recv makes of it what a reading of the format does that has all of it at hand, and
-// takes no more memory than has come.
+// takes no more memory than has come. The seeds are short, because the fuzzer makes every input smaller that it finds interesting: messages
+// larger than the buffer are for the tests.
 func FuzzRecv(f *testing.F) {
 	request := &dlmv1.Request{Session: 1, Sequence: 2, Op: &dlmv1.Request_Acquire{Acquire: &dlmv1.Acquire{Lock: "name"}}}
-	large := &dlmv1.Request{Op: &dlmv1.Request_Append{Append: &dlmv1.Append{File: "f", Data: make([]byte, bufferBytes)}}}
 	var out bytes.Buffer
 	c := New(tape{out: &out}, testMost)
 	for _, err := range []error{
 		c.Send(&dlmv1.ClientFrame{Requests: []*dlmv1.Request{request, request}}),
 		c.Send(&dlmv1.ClientFrame{}),
-		c.Send(&dlmv1.ClientFrame{Requests: []*dlmv1.Request{large}}),
-		c.Send(&dlmv1.ClientFrame{Requests: []*dlmv1.Request{large, request}}),
 		c.End(status.New(codes.Unavailable, "the server is stopping")),
 	} {
 		if err != nil {
