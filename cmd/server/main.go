@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -75,6 +76,7 @@ func serve(ctx context.Context, o grpcserver.Options, listenOn, adminOn string, 
 		logger.Info("serving metrics, health and profiles", "address", l.Addr().String())
 		defer pages.Serve(l, logger)()
 	}
+	defer runtime.KeepAlive(heapFloor())
 	// Nearly everything that a start allocates stays: collecting in the midst of it only delays it.
 	collect := debug.SetGCPercent(-1)
 	s, err := grpcserver.Open(o)
@@ -86,6 +88,11 @@ func serve(ctx context.Context, o grpcserver.Options, listenOn, adminOn string, 
 	defer context.AfterFunc(ctx, s.Stop)()
 	return s.Serve()
 }
+
+// heapFloor has the collector wait until at least so much garbage has gathered, however little is alive. With few locks it would run
+// every 4 MB, some 20 times a second under load, which is a tenth of the server's work. Nothing touches these bytes, so the system gives
+// no memory for them.
+func heapFloor() []byte { return make([]byte, 12<<20) }
 
 func listen(ctx context.Context, flag, address string) (net.Listener, error) {
 	var lc net.ListenConfig
