@@ -124,7 +124,7 @@ benchbig: build ## measure a server that holds 1,000,000 locks: with and without
 	$(GO) run ./internal/bigbench -server bin/server
 
 .PHONY: overload
-overload: build ## ask a server for twice what it can do: throughput, renewals, memory; PASS or FAIL (under a minute, a quiet machine)
+overload: build ## ask a server for twice what it can do: throughput, renewals, memory; PASS or FAIL (two minutes, a quiet machine)
 	@mkdir -p bin/tools && $(GO) build -o bin/tools/overload ./internal/overload
 	@bin/tools/overload -server bin/server
 

@@ -4,17 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-
-	"dlm/internal/bench"
 )
 
 // judge prints the figures and says what is not as it should be.
-func judge(s settings, best float64, over bench.Run, h *holders, second, last float64) error {
+func judge(s settings, t turns, h *holders, second, last float64) error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 
-	of := over.Rate / best
-	fmt.Printf("at %.1f times the load: %.0f %% of the best throughput within %v\n", s.times, 100*of, deadline)
+	of := t.ofBest[len(t.ofBest)/2]
+	fmt.Printf("at %.1f times the load: %.0f %% of the best throughput within %v (median of %d; %.0f to %.0f %%)\n", s.times, 100*of, deadline,
+		len(t.ofBest), 100*t.ofBest[0], 100*t.ofBest[len(t.ofBest)-1])
 	if of < leastOfBest {
 		fail("%.0f %% of the best throughput is left, %.0f %% should be", 100*of, 100*leastOfBest)
 	}
@@ -33,8 +32,8 @@ func judge(s settings, best float64, over bench.Run, h *holders, second, last fl
 	if last > second*1.1+8 || last == 0 {
 		fail("its memory grows: %.0f MiB, then %.0f MiB", second, last)
 	}
-	if room := float64(runtime.NumCPU()); over.ClientCores > busyLoad*room {
-		fail("the load was on %.2f of its %.0f processors: it may be what was measured; give the server a larger -nice", over.ClientCores, room)
+	if room := float64(runtime.NumCPU()); t.cores > busyLoad*room {
+		fail("the load was on %.2f of its %.0f processors: it may be what was measured; give the server a larger -nice", t.cores, room)
 	}
 	return errors.Join(errs...)
 }
