@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,6 +126,35 @@ func TestLeaseEndsHereFirst(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Whoever hears from Held that a lease is over can ask why at once, also if the loop learns of it by that question: a process was
+// stopped, and its clock went on.
+func TestHeldKnowsWhy(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fakeCluster) {
+		var stopped atomic.Int64
+		c := f.client(
+			WithClock(func() time.Duration { return time.Since(f.start) + time.Hour + time.Duration(stopped.Load()) }),
+			WithLogger(slog.New(slowLog{slog.DiscardHandler})),
+		)
+		defer c.Close()
+		l := lock(t, open(t, c, WithTTL(3*time.Second)), "a")
+		stopped.Store(int64(4 * time.Second))
+		if l.Held() {
+			t.Fatal("held after the lease")
+		}
+		wantIs(t, l.Err(), ErrLost, ErrExpired)
+	})
+}
+
+// slowLog takes its time for every line.
+type slowLog struct{ slog.Handler }
+
+func (slowLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (slowLog) Handle(context.Context, slog.Record) error {
+	time.Sleep(time.Millisecond)
+	return nil
 }
 
 // A broken connection is not noticed while the lease lasts.

@@ -66,7 +66,8 @@ func (lk *Lock) Shared() bool { return lk.mode == dlmv1.Mode_MODE_SHARED }
 // Session is whose hold it is.
 func (lk *Lock) Session() *Session { return lk.s }
 
-// Held reports whether the lock is surely held at this instant. It is cheap, and does not wait for the network.
+// Held reports whether the lock is surely held at this instant. It is cheap, and does not wait for the network. Once it says no, Err says
+// why.
 func (lk *Lock) Held() bool {
 	if lk.over.Load() {
 		return false
@@ -81,6 +82,10 @@ func (lk *Lock) Held() bool {
 			held = l.engine.Held(now, lk.s.id, lk.name, lk.token)
 		}
 	})
+	if !held {
+		// The turn that found it goes on to say why.
+		lk.s.c.ask(func(*loop, time.Duration) {})
+	}
 	return held && !lk.over.Load()
 }
 
