@@ -23,6 +23,10 @@ const (
 // ReadFile, and of GetStatus all that the server knows.
 func (c *Core) Read(r *dlmv1.Read) *dlmv1.ReadAnswer {
 	a := &dlmv1.ReadAnswer{Id: r.GetId(), Index: c.index, Stamp: c.now}
+	if bad := dlmv1.BadReadText(r); bad != "" {
+		a.Reason, a.Detail = dlmv1.Reason_REASON_INVALID, bad
+		return a
+	}
 	var f refusal
 	switch op := r.GetOp().(type) {
 	case *dlmv1.Read_GetLock:

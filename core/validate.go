@@ -65,6 +65,12 @@ func badRunes(kind, name string) string {
 // client was told that it cannot (G4). For an open that is harmless: it makes at most a session that lapses.
 func (c *Core) Validate(req *dlmv1.Request) *dlmv1.Answer {
 	f := c.checkOp(req)
+	if f.reason == dlmv1.Reason_REASON_OK || f.byLimits {
+		// It must not come into the log, whatever limits are raised: the log's encoding has no place for it.
+		if bad := dlmv1.BadText(req); bad != "" {
+			f = invalid("%s", bad)
+		}
+	}
 	_, isOpen := req.GetOp().(*dlmv1.Request_Open)
 	_, isAttach := req.GetOp().(*dlmv1.Request_Attach)
 	if !isOpen && !isAttach {

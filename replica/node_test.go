@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	dlmv1 "dlm/api/dlm/v1"
@@ -33,11 +34,21 @@ func newMember(t *testing.T, cfg replica.Config) *member {
 	t.Helper()
 	m := &member{t: t, disk: simdisk.New(rand.NewPCG(1, 2)), cfg: cfg, got: map[uint64][]*dlmv1.ServerFrame{}}
 	m.cfg.MemberID = 7
+	m.cfg.Observe = func(index, _ uint64, requests []*dlmv1.Request, _ core.Output) {
+		m.encodable(&dlmv1.Batch{Requests: requests})
+	}
 	snap, err := replica.InitialSnapshot(core.Config{Limits: core.DefaultLimits(), ClusterID: [16]byte{1}, FirstToken: 1}, 7)
 	m.ok(err)
 	m.ok(wal.Create(m.disk.FS(), "data", wal.Identity{ClusterID: [16]byte{1}, MemberID: 7}, snap))
 	m.start()
 	return m
+}
+
+// encodable requires what protobuf's own codec does, which our peers in other languages have: the generated one takes any string.
+func (m *member) encodable(what proto.Message) {
+	if _, err := proto.Marshal(what); err != nil {
+		m.t.Fatalf("%v: %v", what, err)
+	}
 }
 
 func (m *member) ok(err error) {
@@ -67,6 +78,7 @@ func (m *member) settle() {
 		e := m.node.Flush(m.now)
 		m.ok(e.Err)
 		for _, f := range e.Frames {
+			m.encodable(f.Frame)
 			m.got[f.Conn] = append(m.got[f.Conn], f.Frame)
 		}
 		if e.Log != nil {

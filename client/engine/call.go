@@ -101,7 +101,7 @@ func (e *Engine) Do(now, deadline time.Duration, session uint64, op Op) Call {
 	if !ok {
 		return c.id
 	}
-	if bad := badText(op); bad != "" {
+	if bad := dlmv1.BadText(op); bad != "" {
 		return e.invalid(c, bad)
 	}
 	switch o := op.GetOp().(type) {
@@ -126,7 +126,7 @@ func (e *Engine) Lock(now, deadline time.Duration, session uint64, a *dlmv1.Acqu
 	if !ok {
 		return c.id
 	}
-	if bad := firstBad("lock", a.GetLock()); bad != "" {
+	if bad := dlmv1.FirstBad("lock", a.GetLock()); bad != "" {
 		return e.invalid(c, bad)
 	}
 	c.acquire = a
@@ -154,7 +154,7 @@ func (e *Engine) Unlock(now, deadline time.Duration, session uint64, lock string
 	if !ok {
 		return c.id
 	}
-	if bad := firstBad("lock", lock); bad != "" {
+	if bad := dlmv1.FirstBad("lock", lock); bad != "" {
 		return e.invalid(c, bad)
 	}
 	h, r := s.holds[token], s.releases[token]
@@ -195,7 +195,7 @@ func (e *Engine) Query(now, deadline time.Duration, r *dlmv1.Read) Call {
 	if r.GetOp() == nil {
 		return e.invalid(c, "a read without an operation")
 	}
-	if bad := badReadText(r); bad != "" {
+	if bad := dlmv1.BadReadText(r); bad != "" {
 		return e.invalid(c, bad)
 	}
 	c.req = &request{

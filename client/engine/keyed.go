@@ -51,7 +51,7 @@ func (e *Engine) OpenSession(now, deadline time.Duration, o SessionOptions) Call
 	if !ok {
 		return c.id
 	}
-	if bad := firstBad("label", o.Label); bad != "" {
+	if bad := dlmv1.FirstBad("label", o.Label); bad != "" {
 		return e.invalid(c, bad)
 	}
 	key := e.newKey()
