@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	dlmv1 "dlm/api/dlm/v1"
 )
 
@@ -111,7 +109,7 @@ func (cn *conn) signal() {
 // claim makes the queue the caller's to send, with sendClaimed, f first. It fails if something is being sent, or waits, or if a send
 // might block: a caller has a deadline. Called by the loop.
 func (cn *conn) claim(f *dlmv1.ClientFrame) bool {
-	if !cn.clear || proto.Size(f) > claimBytes {
+	if !cn.clear || f.SizeVT() > claimBytes {
 		return false
 	}
 	cn.mu.Lock()

@@ -74,7 +74,7 @@ func batches(data []byte) (all []*dlmv1.Batch) {
 			break
 		}
 		b := new(dlmv1.Batch)
-		if proto.Unmarshal(data[:n], b) != nil {
+		if b.UnmarshalVT(data[:n]) != nil {
 			break
 		}
 		all = append(all, b)

@@ -3,8 +3,6 @@ package grpcserver
 import (
 	"sync"
 
-	"google.golang.org/protobuf/proto"
-
 	dlmv1 "dlm/api/dlm/v1"
 	"dlm/replica"
 )
@@ -120,5 +118,5 @@ func (b *inbox) close() []event {
 // frameCost is about what a frame takes in memory: a request with nothing in it is two bytes on the wire and some
 // hundred here.
 func frameCost(f *dlmv1.ClientFrame) int64 {
-	return int64(proto.Size(f)) + 256*int64(1+len(f.GetRequests())+len(f.GetReads()))
+	return int64(f.SizeVT()) + 256*int64(1+len(f.GetRequests())+len(f.GetReads()))
 }

@@ -4,8 +4,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"google.golang.org/protobuf/proto"
-
 	dlmv1 "dlm/api/dlm/v1"
 )
 
@@ -77,7 +75,7 @@ func (o *outbox) signal() {
 // deliver queues a frame. A stream whose client has not read what waits already is ended: one frame is always taken,
 // however large.
 func (o *outbox) deliver(f *dlmv1.ServerFrame) bool {
-	size := int64(proto.Size(f))
+	size := int64(f.SizeVT())
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.ended || o.finishes {

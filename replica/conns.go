@@ -3,8 +3,6 @@ package replica
 import (
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	dlmv1 "dlm/api/dlm/v1"
 )
 
@@ -83,14 +81,14 @@ func (t *connTable) frame(id uint64, size int) *dlmv1.ServerFrame {
 
 func (t *connTable) answer(id uint64, a *dlmv1.Answer) {
 	t.given.add(a.GetReason())
-	if f := t.frame(id, proto.Size(a)); f != nil {
+	if f := t.frame(id, a.SizeVT()); f != nil {
 		f.Answers = append(f.Answers, a)
 	}
 }
 
 func (t *connTable) read(id uint64, a *dlmv1.ReadAnswer) {
 	t.given.add(a.GetReason())
-	if f := t.frame(id, proto.Size(a)); f != nil {
+	if f := t.frame(id, a.SizeVT()); f != nil {
 		f.Reads = append(f.Reads, a)
 	}
 }
@@ -99,7 +97,7 @@ func (t *connTable) notice(id uint64, m *dlmv1.Notice) {
 	if c := t.live[id]; c == nil || c.unary {
 		return
 	}
-	f := t.frame(id, proto.Size(m))
+	f := t.frame(id, m.SizeVT())
 	f.Notices = append(f.Notices, m)
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"go.etcd.io/raft/v3/raftpb"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	dlmv1 "dlm/api/dlm/v1"
@@ -14,7 +13,7 @@ import (
 const entryVersion = 1
 
 // encodeEntry is what is logged.
-func encodeEntry(b *dlmv1.Batch) ([]byte, error) { return proto.Marshal(b) }
+func encodeEntry(b *dlmv1.Batch) ([]byte, error) { return b.MarshalVT() }
 
 // decodeEntry gives the batch of an entry, nil for the empty entry of a new term. Whatever this version does not know
 // in it is an error: to skip it would make this member's state differ from the others'.
@@ -26,7 +25,7 @@ func decodeEntry(e *raftpb.Entry) (*dlmv1.Batch, error) {
 		return nil, nil
 	}
 	b := &dlmv1.Batch{}
-	if err := proto.Unmarshal(e.GetData(), b); err != nil {
+	if err := b.UnmarshalVT(e.GetData()); err != nil {
 		return nil, fmt.Errorf("%w: position %d: %w", ErrUnknownEntry, e.GetIndex(), err)
 	}
 	if b.GetVersion() != entryVersion {

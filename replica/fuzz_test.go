@@ -25,8 +25,8 @@ func FuzzReceive(f *testing.F) {
 	f.Add(frame(&dlmv1.ClientFrame{Reads: []*dlmv1.Read{{Op: &dlmv1.Read_ListLocks{ListLocks: &dlmv1.ListLocks{}}}, {Op: &dlmv1.Read_GetStatus{}}}}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m := &dlmv1.ClientFrame{}
-		if proto.Unmarshal(data, m) != nil {
-			return // gRPC ends the stream
+		if m.UnmarshalVT(data) != nil {
+			return // the shell ends the stream
 		}
 		w := newMember(t, replica.Config{})
 		other := w.open(1, 1)

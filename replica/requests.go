@@ -177,7 +177,7 @@ func (n *Node) receiveRequest(id uint64, r *dlmv1.Request) {
 		n.refuse(id, r, reason, detail)
 		return
 	}
-	n.requests.add(&pending{id: key, req: r, conns: []uint64{id}, since: n.now, size: proto.Size(r)})
+	n.requests.add(&pending{id: key, req: r, conns: []uint64{id}, since: n.now, size: r.SizeVT()})
 }
 
 // fenced answers a request of an instance that the applied log has fenced off already. That is for good (instances only

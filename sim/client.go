@@ -3,8 +3,6 @@ package sim
 import (
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	dlmv1 "dlm/api/dlm/v1"
 	"dlm/client/engine"
 	"dlm/netsim"
@@ -166,7 +164,7 @@ func (c *client) work() {
 			e.run()
 		default:
 			var f dlmv1.ServerFrame
-			if err := proto.Unmarshal(e.frame, &f); err != nil {
+			if err := f.UnmarshalVT(e.frame); err != nil {
 				c.w.fail("sim", "a frame does not decode: %v", err)
 				return
 			}
@@ -206,7 +204,7 @@ func (c *client) perform(eff engine.Effects) bool {
 	}
 	for _, o := range eff.Frames {
 		c.w.sent(c, o.Frame)
-		b, err := proto.Marshal(o.Frame)
+		b, err := o.Frame.MarshalVT()
 		if err != nil {
 			c.w.fail("sim", "a frame does not encode: %v", err)
 			return false

@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	dlmv1 "dlm/api/dlm/v1"
 	"dlm/core"
 	"dlm/netsim"
@@ -264,7 +262,7 @@ func (s *server) work() {
 			s.node.FileDone(now, e.fileRes)
 		default:
 			var f dlmv1.ClientFrame
-			if err := proto.Unmarshal(e.frame, &f); err != nil {
+			if err := f.UnmarshalVT(e.frame); err != nil {
 				s.w.fail("sim", "a frame does not decode: %v", err)
 				return
 			}
@@ -291,7 +289,7 @@ func (s *server) flush() {
 		for _, a := range o.Frame.GetAnswers() {
 			s.w.disks.answered(a)
 		}
-		b, err := proto.Marshal(o.Frame)
+		b, err := o.Frame.MarshalVT()
 		if err != nil {
 			s.w.fail("sim", "a frame does not encode: %v", err)
 			return

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
@@ -41,6 +42,17 @@ var (
 	ErrMalformed = errors.New("wire: malformed")
 )
 
+// Message is a protobuf message with the codec that vtprotobuf generates, which takes strings that are not UTF-8, other than protobuf's
+// own: to refuse them is for who knows what the message means.
+type Message interface {
+	// SizeVT is how many bytes the message takes.
+	SizeVT() int
+	// MarshalToSizedBufferVT encodes it to the end of room, and says how many bytes that took.
+	MarshalToSizedBufferVT(room []byte) (int, error)
+	// UnmarshalVT decodes into an empty message, and keeps nothing of b.
+	UnmarshalVT(b []byte) error
+}
+
 // Conn sends and receives messages over one connection, whose owner closes it.
 type Conn struct {
 	raw  net.Conn
@@ -67,20 +79,26 @@ func Begin(raw net.Conn, most int) (*Conn, error) {
 }
 
 // Send sends a frame.
-func (c *Conn) Send(m proto.Message) error { return c.send(kindFrame, m) }
+func (c *Conn) Send(m Message) error { return c.send(kindFrame, m) }
 
 // End sends the last word. The caller closes the connection afterwards, and may do so meanwhile: the other side may not be reading.
-func (c *Conn) End(why *status.Status) error { return c.send(kindEnd, why.Proto()) }
+func (c *Conn) End(why *status.Status) error { return c.send(kindEnd, lastWord{why.Proto()}) }
 
-func (c *Conn) send(kind byte, m proto.Message) error {
+func (c *Conn) send(kind byte, m Message) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out, err := proto.MarshalOptions{}.MarshalAppend(append(c.out[:0], kind, 0, 0, 0, 0), m)
+	size := m.SizeVT()
+	out := slices.Grow(c.out[:0], headerBytes+size)[:headerBytes+size]
+	out[0] = kind
+	binary.BigEndian.PutUint32(out[1:], uint32(size))
+	n, err := m.MarshalToSizedBufferVT(out[headerBytes:])
+	if err == nil && n != size {
+		err = fmt.Errorf("it has %d bytes, %d were expected", n, size)
+	}
 	if err != nil {
 		_ = c.raw.Close() // who receives would wait in vain for what cannot be said
 		return fmt.Errorf("wire: encoding a message: %w", err)
 	}
-	binary.BigEndian.PutUint32(out[1:], uint32(len(out)-headerBytes))
 	if cap(out) <= keepBytes {
 		c.out = out
 	}
@@ -89,7 +107,7 @@ func (c *Conn) send(kind byte, m proto.Message) error {
 }
 
 // Recv receives the next frame into m, which is empty.
-func (c *Conn) Recv(m proto.Message) error {
+func (c *Conn) Recv(m Message) error {
 	header, err := c.in.Peek(headerBytes)
 	if err != nil {
 		return cut(err, len(header))
@@ -105,11 +123,11 @@ func (c *Conn) Recv(m proto.Message) error {
 	if kind == kindEnd {
 		return c.end(length)
 	}
-	return c.decode(m, length)
+	return c.read(m, length)
 }
 
-// decode reads a message of so many bytes.
-func (c *Conn) decode(m proto.Message, length int64) error {
+// read reads a message of so many bytes.
+func (c *Conn) read(m Message, length int64) error {
 	if length <= bufferBytes {
 		b, err := c.in.Peek(int(length))
 		if err != nil {
@@ -133,18 +151,29 @@ func (c *Conn) decode(m proto.Message, length int64) error {
 
 // end reads the last word.
 func (c *Conn) end(length int64) error {
-	var why spb.Status
-	if err := c.decode(&why, length); err != nil {
+	why := lastWord{&spb.Status{}}
+	if err := c.read(why, length); err != nil {
 		return err
 	}
 	if codes.Code(why.GetCode()) == codes.OK {
 		return io.EOF
 	}
-	return status.FromProto(&why).Err()
+	return status.FromProto(why.Status).Err()
 }
 
-func unmarshal(b []byte, m proto.Message) error {
-	if err := proto.Unmarshal(b, m); err != nil {
+// lastWord is a Message of a status, which has no generated codec.
+type lastWord struct{ *spb.Status }
+
+func (w lastWord) SizeVT() int                { return proto.Size(w.Status) }
+func (w lastWord) UnmarshalVT(b []byte) error { return proto.Unmarshal(b, w.Status) }
+
+func (w lastWord) MarshalToSizedBufferVT(room []byte) (int, error) {
+	b, err := proto.MarshalOptions{}.MarshalAppend(room[:0], w.Status)
+	return len(b), err
+}
+
+func unmarshal(b []byte, m Message) error {
+	if err := m.UnmarshalVT(b); err != nil {
 		return fmt.Errorf("%w: failed to unmarshal a message of %d bytes: %w", ErrMalformed, len(b), err)
 	}
 	return nil

@@ -17,7 +17,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	dlmv1 "dlm/api/dlm/v1"
 )
@@ -49,11 +48,11 @@ func sent(t *testing.T, do func(c *Conn) error) []byte {
 }
 
 // sized is a message of so many bytes. A few numbers cannot be had, for its length takes more bytes as it grows.
-func sized(t testing.TB, bytes int) *wrapperspb.BytesValue {
+func sized(t testing.TB, bytes int) *dlmv1.BackupPart {
 	t.Helper()
-	m := &wrapperspb.BytesValue{}
+	m := &dlmv1.BackupPart{}
 	for n := max(bytes-6, 0); n < bytes; n++ {
-		m.Value = make([]byte, n)
+		m.Data = make([]byte, n)
 		if proto.Size(m) == bytes {
 			break
 		}
@@ -61,8 +60,8 @@ func sized(t testing.TB, bytes int) *wrapperspb.BytesValue {
 	if proto.Size(m) != bytes {
 		t.Fatalf("there is no message of %d bytes", bytes)
 	}
-	for i := range m.Value {
-		m.Value[i] = byte(i * 7)
+	for i := range m.Data {
+		m.Data[i] = byte(i * 7)
 	}
 	return m
 }
@@ -116,7 +115,7 @@ func TestBegin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Send(&wrapperspb.BytesValue{}); err != nil {
+	if err := c.Send(&dlmv1.BackupPart{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := out.String(); got != Preface+"\x01\x00\x00\x00\x00" {
@@ -157,7 +156,7 @@ func TestRoundTrip(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			c := New(tape{in: cut(bytes.NewReader(all))}, testMost)
 			for _, n := range sizes {
-				var m wrapperspb.BytesValue
+				var m dlmv1.BackupPart
 				if err := c.Recv(&m); err != nil {
 					t.Fatalf("%d bytes: %v", n, err)
 				}
@@ -168,10 +167,10 @@ func TestRoundTrip(t *testing.T) {
 					t.Fatalf("%d bytes are kept after a message of %d", c.large.Cap(), n)
 				}
 			}
-			if err := c.Recv(&wrapperspb.BytesValue{}); status.Code(err) != codes.ResourceExhausted || status.Convert(err).Message() != "enough" {
+			if err := c.Recv(&dlmv1.BackupPart{}); status.Code(err) != codes.ResourceExhausted || status.Convert(err).Message() != "enough" {
 				t.Errorf("the last word: %v", err)
 			}
-			if err := c.Recv(&wrapperspb.BytesValue{}); !errors.Is(err, io.EOF) {
+			if err := c.Recv(&dlmv1.BackupPart{}); !errors.Is(err, io.EOF) {
 				t.Errorf("after it: %v", err)
 			}
 		})
@@ -210,12 +209,12 @@ func TestSplitAtEveryByte(t *testing.T) {
 	for at := range len(all) + 1 {
 		c := New(tape{in: io.MultiReader(bytes.NewReader(all[:at]), bytes.NewReader(all[at:]))}, testMost)
 		for _, n := range []int{50, 0, 60} {
-			var m wrapperspb.BytesValue
+			var m dlmv1.BackupPart
 			if err := c.Recv(&m); err != nil || !proto.Equal(&m, sized(t, n)) {
 				t.Fatalf("cut at %d, %d bytes: %v", at, n, err)
 			}
 		}
-		if err := c.Recv(&wrapperspb.BytesValue{}); !errors.Is(err, io.EOF) {
+		if err := c.Recv(&dlmv1.BackupPart{}); !errors.Is(err, io.EOF) {
 			t.Fatalf("cut at %d: a last word that all is well is %v, want EOF", at, err)
 		}
 	}
@@ -230,7 +229,7 @@ func TestConnectionEnds(t *testing.T) {
 				continue
 			}
 			c := hears(append(bytes.Clone(one), one[:at]...))
-			var m wrapperspb.BytesValue
+			var m dlmv1.BackupPart
 			if err := c.Recv(&m); err != nil {
 				t.Fatal(err)
 			}
@@ -245,7 +244,7 @@ func TestConnectionEnds(t *testing.T) {
 	}
 	// What the network says else is passed on.
 	c := New(tape{in: io.MultiReader(strings.NewReader("\x01\x00"), iotest.ErrReader(errBroken))}, testMost)
-	if err := c.Recv(&wrapperspb.BytesValue{}); !errors.Is(err, errBroken) {
+	if err := c.Recv(&dlmv1.BackupPart{}); !errors.Is(err, errBroken) {
 		t.Errorf("a broken connection: %v", err)
 	}
 }
@@ -256,13 +255,13 @@ func TestLastWord(t *testing.T) {
 		status.New(codes.Internal, ""),
 		status.New(codes.Code(77), strings.Repeat("long ", bufferBytes)),
 	} {
-		err := hears(sent(t, func(c *Conn) error { return c.End(why) })).Recv(&wrapperspb.BytesValue{})
+		err := hears(sent(t, func(c *Conn) error { return c.End(why) })).Recv(&dlmv1.BackupPart{})
 		if got := status.Convert(err); got.Code() != why.Code() || got.Message() != why.Message() {
 			t.Errorf("sent %v, came %v", why, err)
 		}
 	}
 	for _, well := range []*status.Status{nil, status.New(codes.OK, ""), status.New(codes.OK, "bye")} {
-		err := hears(sent(t, func(c *Conn) error { return c.End(well) })).Recv(&wrapperspb.BytesValue{})
+		err := hears(sent(t, func(c *Conn) error { return c.End(well) })).Recv(&dlmv1.BackupPart{})
 		if !errors.Is(err, io.EOF) {
 			t.Errorf("%v came as %v", well, err)
 		}
@@ -270,11 +269,10 @@ func TestLastWord(t *testing.T) {
 }
 
 func TestBadMessages(t *testing.T) {
-	name, err := proto.Marshal(&wrapperspb.StringValue{Value: "name"})
+	name, err := proto.Marshal(&dlmv1.GetLock{Lock: "name"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	notUTF8 := bytes.Replace(name, []byte("name"), []byte("\xffame"), 1)
 	for _, row := range []struct {
 		what string
 		b    []byte
@@ -290,18 +288,35 @@ func TestBadMessages(t *testing.T) {
 		{"not protobuf", frame(kindFrame, bytes.Repeat([]byte{0xff}, 100)), ErrMalformed, "failed to unmarshal a message of 100 bytes"},
 		{"much that is not protobuf", frame(kindFrame, bytes.Repeat([]byte{0xff}, 100_000)), ErrMalformed, "of 100000 bytes"},
 		{"half a message", frame(kindFrame, name[:len(name)-1]), ErrMalformed, "failed to unmarshal"},
-		{"not UTF-8", frame(kindFrame, notUTF8), ErrMalformed, "UTF-8"},
 		{"a last word that is none", frame(kindEnd, []byte{0xff}), ErrMalformed, "failed to unmarshal"},
+		{"a last word that is not UTF-8", frame(kindEnd, []byte("\x12\x01\xff")), ErrMalformed, "UTF-8"},
 	} {
-		if err := hears(row.b).Recv(&wrapperspb.StringValue{}); !errors.Is(err, row.want) || !strings.Contains(err.Error(), row.says) {
+		if err := hears(row.b).Recv(&dlmv1.GetLock{}); !errors.Is(err, row.want) || !strings.Contains(err.Error(), row.says) {
 			t.Errorf("%s: %v, want %v and %q", row.what, err, row.want, row.says)
 		}
 	}
 	var out bytes.Buffer
-	if err := New(tape{out: &out}, testMost).Send(&wrapperspb.StringValue{Value: "\xff"}); err == nil || out.Len() > 0 {
-		t.Errorf("of what cannot be encoded %d bytes were sent: %v", out.Len(), err)
+	c := New(tape{out: &out}, testMost)
+	for what, err := range map[string]error{
+		"fails":      c.Send(changing{&dlmv1.GetLock{}, 3, 3, errBroken}),
+		"has shrunk": c.Send(changing{&dlmv1.GetLock{}, 3, 2, nil}),
+		"is no text": c.End(status.New(codes.Internal, "\xff")),
+	} {
+		if err == nil || out.Len() > 0 {
+			t.Errorf("of a message whose encoding %s %d bytes were sent: %v", what, out.Len(), err)
+		}
 	}
 }
+
+// changing is a message that is encoded to another number of bytes than it announced, or to none.
+type changing struct {
+	*dlmv1.GetLock
+	announced, encoded int
+	err                error
+}
+
+func (c changing) SizeVT() int                                { return c.announced }
+func (c changing) MarshalToSizedBufferVT([]byte) (int, error) { return c.encoded, c.err }
 
 // stingy is a connection that compares, at each read, what a Conn has taken for the message with what has arrived.
 type stingy struct {
@@ -333,7 +348,7 @@ func TestMemoryFollowsWhatArrives(t *testing.T) {
 		s.of = c
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		err := c.Recv(&wrapperspb.BytesValue{})
+		err := c.Recv(&dlmv1.BackupPart{})
 		runtime.ReadMemStats(&after)
 		if !errors.Is(err, io.ErrUnexpectedEOF) || s.worst != "" {
 			t.Errorf("%d bytes of %d: %v; %s", have, announced, err, s.worst)
@@ -373,7 +388,7 @@ func TestSendersDoNotInterleave(t *testing.T) {
 	for i := range senders {
 		all.Go(func() {
 			for n := range each {
-				if err := c.Send(&wrapperspb.BytesValue{Value: bytes.Repeat([]byte{byte(i)}, 2+3*n)}); err != nil {
+				if err := c.Send(&dlmv1.BackupPart{Data: bytes.Repeat([]byte{byte(i)}, 2+3*n)}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -386,7 +401,7 @@ func TestSendersDoNotInterleave(t *testing.T) {
 	in, ends := hears(out.all.Bytes()), 0
 	var next [senders]int
 	for {
-		var m wrapperspb.BytesValue
+		var m dlmv1.BackupPart
 		err := in.Recv(&m)
 		switch {
 		case errors.Is(err, io.EOF):
@@ -396,12 +411,12 @@ func TestSendersDoNotInterleave(t *testing.T) {
 			return
 		case status.Code(err) == codes.Aborted:
 			ends++
-		case err != nil || len(m.GetValue()) < 2 || int(m.GetValue()[0]) >= senders:
+		case err != nil || len(m.GetData()) < 2 || int(m.GetData()[0]) >= senders:
 			t.Fatalf("after %v: %v %v", next, err, &m)
 		default:
-			i := m.GetValue()[0]
-			if !bytes.Equal(m.GetValue(), bytes.Repeat([]byte{i}, 2+3*next[i])) {
-				t.Fatalf("of sender %d came %v, want %d bytes", i, m.GetValue(), 2+3*next[i])
+			i := m.GetData()[0]
+			if !bytes.Equal(m.GetData(), bytes.Repeat([]byte{i}, 2+3*next[i])) {
+				t.Fatalf("of sender %d came %v, want %d bytes", i, m.GetData(), 2+3*next[i])
 			}
 			next[i]++
 		}
@@ -414,8 +429,8 @@ func TestCloseEndsAllCalls(t *testing.T) {
 	defer other.Close()
 	c := New(raw, testMost)
 	ended := make(chan error, 3)
-	go func() { ended <- c.Recv(&wrapperspb.BytesValue{}) }()
-	go func() { ended <- c.Send(&wrapperspb.BytesValue{}) }()
+	go func() { ended <- c.Recv(&dlmv1.BackupPart{}) }()
+	go func() { ended <- c.Send(&dlmv1.BackupPart{}) }()
 	go func() { ended <- c.End(nil) }()
 	if _, err := other.Read(make([]byte, 1)); err != nil { // one of them is at it, the other waits
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 
 	dlmv1 "dlm/api/dlm/v1"
 	"dlm/core"
+	"dlm/wire"
 )
 
 // workload is something to measure.
@@ -36,10 +37,12 @@ var workloads = []workload{
 	{"core/keep-alives", batch, keepAlives},
 	{"core/duplicates", batch, duplicates},
 	{"core/appends", batch, appends},
-	{"codec/frame from client", batch, func(tb testing.TB) step { return decoding(tb, clientFrame(), &dlmv1.ClientFrame{}) }},
+	{"codec/frame from client", batch, func(tb testing.TB) step {
+		return decoding(tb, clientFrame(), func() wire.Message { return &dlmv1.ClientFrame{} })
+	}},
 	{"codec/frame to client", batch, func(tb testing.TB) step { return encoding(tb, serverFrame()) }},
 	{"codec/entry written", batch, func(tb testing.TB) step { return encoding(tb, entry()) }},
-	{"codec/entry read", batch, func(tb testing.TB) step { return decoding(tb, entry(), &dlmv1.Batch{}) }},
+	{"codec/entry read", batch, func(tb testing.TB) step { return decoding(tb, entry(), func() wire.Message { return &dlmv1.Batch{} }) }},
 	{"wal/entries of 1", 1, func(tb testing.TB) step { return logWrites(tb, 1) }},
 	{"wal/entries of 64", batch, func(tb testing.TB) step { return logWrites(tb, batch) }},
 	{"replica/pairs, 1 a step", 2, func(tb testing.TB) step { return replicaPairs(tb, 1) }},
@@ -233,21 +236,21 @@ func serverFrame() *dlmv1.ServerFrame {
 	return f
 }
 
-func encoding(tb testing.TB, m proto.Message) step {
+func encoding(tb testing.TB, m interface{ MarshalVT() ([]byte, error) }) step {
 	return func() {
-		if _, err := proto.Marshal(m); err != nil {
+		if _, err := m.MarshalVT(); err != nil {
 			tb.Fatal(err)
 		}
 	}
 }
 
-func decoding(tb testing.TB, m, into proto.Message) step {
+func decoding(tb testing.TB, m proto.Message, empty func() wire.Message) step {
 	data, err := proto.Marshal(m)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return func() {
-		if err := proto.Unmarshal(data, into); err != nil { // which resets it first
+		if err := empty().UnmarshalVT(data); err != nil {
 			tb.Fatal(err)
 		}
 	}

@@ -23,13 +23,14 @@ const (
 	protobuf = "google.golang.org/protobuf/"
 	grpc     = "google.golang.org/grpc"
 	raft     = "go.etcd.io/raft/v3"
+	codec    = "github.com/planetscale/vtprotobuf/protohelpers"
 )
 
 // rules is the table of DESIGN's layers, from the bottom up.
 var rules = []rule{
 	{
 		pkg: api, why: "the vocabulary is imported by everything and so must import nothing; the services have a package of their own to keep gRPC out of the core",
-		theirs: []string{protobuf},
+		theirs: []string{protobuf, codec},
 	},
 	{
 		pkg: stubs, why: "the service stubs know the messages and gRPC, nothing else",
