@@ -104,7 +104,7 @@ func (e *Engine) admitHeld() {
 		r.refusal = nil // from here on nobody may be told that it was not sent
 		if r.kind == kindAcquire {
 			e.timers.disarm(&r.call.wait)
-			r.op = acquireOp(r.call, e.now)
+			r.op.GetOp().(*dlmv1.Request_Acquire).Acquire = waited(r.call.acquire, e.now-r.call.since)
 		}
 		e.admit(r)
 	}

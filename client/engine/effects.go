@@ -2,7 +2,7 @@ package engine
 
 import dlmv1 "dlm/api/dlm/v1"
 
-// Effects is what the caller is to do after a Flush, in this order.
+// Effects is what the caller is to do after a Flush, in this order, and before the next one, which uses the room of Done again.
 type Effects struct {
 	// Close: end these connections. The engine has forgotten them; no Disconnected is needed (it is ignored).
 	Close []uint64

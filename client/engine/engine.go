@@ -45,6 +45,7 @@ type Engine struct {
 	congestion congestion
 
 	done   []Completion
+	told   []Completion // what the last Flush returned, to be used again
 	events []Event
 	closes []uint64
 }
@@ -89,9 +90,23 @@ func (e *Engine) Flush(now time.Duration) Effects {
 	e.admitHeld()
 	fx.Frames = e.send(now)
 	fx.Close, e.closes = e.closes, nil
-	fx.Done, e.done = e.done, nil
+	fx.Done = e.swapDone()
 	fx.Events, e.events = e.events, nil
 	return fx
+}
+
+// keepDone is the room for completions that is kept for later ones.
+const keepDone = 4096
+
+// swapDone returns the completions, and lets the next ones have the place of those that were returned before.
+func (e *Engine) swapDone() []Completion {
+	next := e.told[:0]
+	if cap(next) > keepDone {
+		next = nil
+	}
+	clear(e.told)
+	e.told, e.done = e.done, next
+	return e.told
 }
 
 // NextTimer is when Flush wants to be called next if nothing happens before; it may be in the past: at once.

@@ -158,13 +158,28 @@ func (s *session) startNext(now time.Duration, l *lock) {
 
 func (s *session) ask(now time.Duration, l *lock, c *call) {
 	s.e.timers.disarm(&c.wait)
-	r := &request{kind: kindAcquire, class: classOrdinary, s: s, call: c, lock: l, op: acquireOp(c, now)}
+	m := &acquireMessage{request: request{kind: kindAcquire, class: classOrdinary, own: true, s: s, call: c, lock: l}}
+	m.op.Acquire = waited(c.acquire, now-c.since)
+	m.message.Op = &m.op
+	r := &m.request
+	r.op = &m.message
 	l.asking, c.req = r, r
 	s.e.start(r)
 }
 
-func acquireOp(c *call, now time.Duration) *dlmv1.Request {
-	return &dlmv1.Request{Op: &dlmv1.Request_Acquire{Acquire: waited(c.acquire, now-c.since)}}
+// acquireMessage and releaseMessage are a request and the message that it is first sent as, in one piece: allocating is a good part of what
+// a lock costs a client.
+type acquireMessage struct {
+	request
+	message dlmv1.Request
+	op      dlmv1.Request_Acquire
+}
+
+type releaseMessage struct {
+	request
+	message dlmv1.Request
+	op      dlmv1.Request_Release
+	release dlmv1.Release
 }
 
 // waited shortens the wait timeout by what was waited here already. It never becomes 0, which would be a try.
@@ -277,9 +292,12 @@ func (s *session) giveBack(l *lock, token uint64) {
 
 // release sends a Release until it is answered or the session is gone.
 func (s *session) release(name string, token uint64, c *call) {
-	r := &request{kind: kindRelease, class: classGiveBack, call: c, token: token, lock: s.locks[name], op: &dlmv1.Request{
-		Op: &dlmv1.Request_Release{Release: &dlmv1.Release{Lock: name, Token: token}},
-	}}
+	m := &releaseMessage{request: request{kind: kindRelease, class: classGiveBack, own: true, call: c, token: token, lock: s.locks[name]}}
+	m.release.Lock, m.release.Token = name, token
+	m.op.Release = &m.release
+	m.message.Op = &m.op
+	r := &m.request
+	r.op = &m.message
 	if c != nil {
 		c.req = r
 	}

@@ -55,7 +55,8 @@ type request struct {
 	kind  kind
 	class class
 	state state
-	op    *dlmv1.Request // only the op is set
+	op    *dlmv1.Request // only the op is set; an own one becomes the first message
+	own   bool           // op is the engine's, not the application's
 	read  *dlmv1.Read
 	size  int // bytes, about
 

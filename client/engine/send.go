@@ -8,18 +8,21 @@ import (
 
 // frames collects what leaves with one Flush, in frames of about Config.FrameBytes.
 type frames struct {
-	conn  uint64
-	limit int
-	size  int
-	out   []Outgoing
+	conn   uint64
+	limit  int
+	size   int
+	expect int // requests still to come, about
+	out    []Outgoing
 }
 
 func (f *frames) room(size int) *dlmv1.ClientFrame {
 	if len(f.out) == 0 || f.size+size > f.limit {
-		f.out = append(f.out, Outgoing{Conn: f.conn, Frame: &dlmv1.ClientFrame{}})
+		requests := make([]*dlmv1.Request, 0, max(0, min(f.expect, f.limit/size+1)))
+		f.out = append(f.out, Outgoing{Conn: f.conn, Frame: &dlmv1.ClientFrame{Requests: requests}})
 		f.size = 0
 	}
 	f.size += size
+	f.expect--
 	return f.out[len(f.out)-1].Frame
 }
 
@@ -63,6 +66,11 @@ func (e *Engine) send(now time.Duration) []Outgoing {
 		}
 	}
 	f := &frames{conn: e.link.conn, limit: e.cfg.FrameBytes}
+	for c := range e.ready {
+		if class(c) != classRead {
+			f.expect += len(e.ready[c])
+		}
+	}
 	for c := range e.ready {
 		list := e.ready[c]
 		n := 0
@@ -109,7 +117,11 @@ func (e *Engine) sendOne(now time.Duration, f *frames, r *request) {
 		frame.Reads = append(frame.Reads, r.read)
 		return
 	}
-	m := &dlmv1.Request{Session: r.session, Op: r.op.GetOp()}
+	m := r.op
+	if !first || !r.own {
+		m = &dlmv1.Request{Op: r.op.GetOp()} // the one before may still be being sent
+	}
+	m.Session = r.session
 	if s := r.s; s != nil {
 		m.Session = s.id
 		if r.key == nil {
