@@ -44,7 +44,13 @@ type Client struct {
 }
 
 // task is a piece of work for the loop; it must not block.
-type task func(l *loop, now time.Duration)
+type task interface {
+	run(l *loop, now time.Duration)
+}
+
+type taskFunc func(l *loop, now time.Duration)
+
+func (f taskFunc) run(l *loop, now time.Duration) { f(l, now) }
 
 // Dial makes a client of the cluster that addr ("host:port", or several with commas between) belongs to. It connects
 // when it is first needed and does not wait here: errors are about the arguments.
@@ -117,15 +123,15 @@ func (c *Client) closeSessions(ctx context.Context) {
 	var closing []*call
 	if !c.ask(func(l *loop, now time.Duration) {
 		for _, s := range l.sessions {
-			k := c.newCall(nil)
-			l.begin(k, now, 0, s.beginClose)
+			k := c.newCall(s.closing(), time.Time{})
+			k.run(l, now)
 			closing = append(closing, k)
 		}
 	}) || c.health.Load() != nil {
 		return
 	}
 	for _, k := range closing {
-		_ = c.await(ctx, said("close"), k)
+		_ = c.await(ctx, k)
 	}
 }
 
@@ -150,95 +156,13 @@ func (c *Client) signal() {
 }
 
 // ask runs t on the loop and waits for it; false when the client is closed.
-func (c *Client) ask(t task) bool {
+func (c *Client) ask(t taskFunc) bool {
 	done := make(chan struct{})
-	if !c.post(func(l *loop, now time.Duration) { t(l, now); close(done) }) {
+	if !c.post(taskFunc(func(l *loop, now time.Duration) { t(l, now); close(done) })) {
 		return false
 	}
 	<-done // the loop runs every task that was taken
 	return true
-}
-
-// call is one call of the application that the engine works on.
-type call struct {
-	id   engine.Call
-	done chan engine.Completion
-	// then runs on the loop with the completion, before any later event. May be nil.
-	then func(l *loop, d engine.Completion)
-}
-
-func (c *Client) newCall(then func(*loop, engine.Completion)) *call {
-	k, ok := c.spares.Get().(*call)
-	if !ok {
-		k = &call{done: make(chan engine.Completion, 1)}
-	}
-	k.then = then
-	return k
-}
-
-// spare gives back a call whose answer was taken, and which nobody knows any more: not the loop, and no task that would abandon it.
-func (c *Client) spare(k *call) {
-	k.id, k.then = 0, nil
-	c.spares.Put(k)
-}
-
-// startFunc hands a call to the engine.
-type startFunc func(l *loop, now, deadline time.Duration) engine.Call
-
-// start begins a call without waiting for it.
-func (c *Client) start(ctx context.Context, begin startFunc, then func(*loop, engine.Completion)) (*call, error) {
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	k := c.newCall(then)
-	due, hasDue := ctx.Deadline()
-	ok := c.submit(func(l *loop, now time.Duration) {
-		var deadline time.Duration
-		if hasDue {
-			// 0 would mean "none".
-			deadline = max(now+time.Until(due), 1)
-		}
-		l.begin(k, now, deadline, begin)
-	})
-	if !ok {
-		return nil, ErrClosed
-	}
-	return k, nil
-}
-
-// finish waits for a call. When ctx ends the call is abandoned, which the loop answers at once: so this never waits long
-// after ctx, and a success that crossed with the end of ctx is still seen here and not lost.
-func (c *Client) finish(ctx context.Context, k *call) engine.Completion {
-	select {
-	case d := <-k.done:
-		c.spare(k)
-		return d
-	case <-ctx.Done():
-	}
-	c.post(func(l *loop, now time.Duration) {
-		if l.calls[k.id] == k {
-			l.engine.Abandon(now, k.id)
-		}
-	})
-	return <-k.done
-}
-
-// words say what a call is for, in its error. Most calls have none, so they are found only then.
-type words func() string
-
-func said(what string) words { return func() string { return what } }
-
-// do is start and finish, with the error put into words.
-func (c *Client) do(ctx context.Context, what words, begin startFunc, then func(*loop, engine.Completion)) (engine.Completion, error) {
-	k, err := c.start(ctx, begin, then)
-	if err != nil {
-		return engine.Completion{}, fmt.Errorf("client: %s: %w", what(), err)
-	}
-	d := c.finish(ctx, k)
-	if d.Err != nil {
-		return d, c.callError(ctx, what(), d.Err)
-	}
-	return d, nil
 }
 
 // lostOr returns the loss that err speaks of, or nil.

@@ -55,13 +55,13 @@ type conn struct {
 func (cn *conn) run() {
 	err := cn.read()
 	cn.cancel(err)
-	cn.c.post(func(l *loop, now time.Duration) {
+	cn.c.post(taskFunc(func(l *loop, now time.Duration) {
 		if l.conns[cn.id] == cn {
 			l.c.log.Debug("dlm: connection ended", "server", l.c.net.name(cn.server), "why", err)
 			l.forget(cn.id, err)
 			l.engine.Disconnected(now, cn.id)
 		}
-	})
+	}))
 }
 
 func (cn *conn) read() error {
@@ -74,7 +74,7 @@ func (cn *conn) read() error {
 	defer cn.cancel(nil)
 	cn.stream = st
 	writer.Go(cn.write)
-	cn.c.post(func(l *loop, now time.Duration) { l.connected(cn, now) })
+	cn.c.post(taskFunc(func(l *loop, now time.Duration) { l.connected(cn, now) }))
 	for first := true; ; first = false {
 		f, err := st.Recv()
 		if err != nil {

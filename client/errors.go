@@ -71,7 +71,7 @@ var (
 type Error = engine.Error
 
 // callError puts into words how a call ended; the result wraps everything that a caller may ask for.
-func (c *Client) callError(ctx context.Context, what string, err error) error {
+func (c *Client) callError(ctx context.Context, what fmt.Stringer, err error) error {
 	switch {
 	case errors.Is(err, engine.ErrAbandoned) && ctx.Err() != nil:
 		cause := context.Cause(ctx)

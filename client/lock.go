@@ -16,10 +16,11 @@ const unlockGrace = time.Second
 
 // Lock is one hold.
 type Lock struct {
-	s     *Session
-	name  string
-	mode  dlmv1.Mode
-	token uint64
+	s       *Session
+	name    string
+	mode    dlmv1.Mode
+	token   uint64         // from the grant on
+	acquire *dlmv1.Acquire // until then
 
 	// over: released or lost, for good, because of why.
 	over atomic.Bool
@@ -34,8 +35,50 @@ type Lock struct {
 	leaseEnd atomic.Int64
 }
 
-func newLock(s *Session, name string, mode dlmv1.Mode, token uint64) *Lock {
-	return &Lock{s: s, name: name, mode: mode, token: token}
+// locking is the call that acquires a lock.
+type locking Lock
+
+func (k *locking) String() string { return fmt.Sprintf("lock %q", k.name) }
+
+func (k *locking) begin(l *loop, _ *call, now, deadline time.Duration) engine.Call {
+	return l.engine.Lock(now, deadline, k.s.id, k.acquire)
+}
+
+func (k *locking) end(l *loop, _ *call, d engine.Completion) error {
+	k.acquire = nil
+	if d.Err != nil {
+		return d.Err
+	}
+	lk := (*Lock)(k)
+	lk.token = d.Answer.GetToken()
+	if l.sessions[lk.s.id] != lk.s {
+		// The session ended within the same flush.
+		lk.end(context.Cause(lk.s.ctx))
+		return nil
+	}
+	l.keep(lk)
+	return nil
+}
+
+// unlocking is a call that releases one.
+type unlocking Lock
+
+func (k *unlocking) String() string { return fmt.Sprintf("unlock %q (token %d)", k.name, k.token) }
+
+func (k *unlocking) begin(l *loop, c *call, now, _ time.Duration) engine.Call {
+	lk := (*Lock)(k)
+	if lk.over.Load() {
+		c.before = lk.why
+	}
+	l.drop(lk, ErrReleased)
+	return l.engine.Unlock(now, 0, lk.s.id, lk.name, lk.token)
+}
+
+func (k *unlocking) end(_ *loop, c *call, d engine.Completion) error {
+	if c.before != nil {
+		return c.before
+	}
+	return d.Err
 }
 
 // end says for good that the lock is not held. Only the first why counts.
@@ -128,24 +171,11 @@ func (lk *Lock) Err() error {
 // ctx ends first, the release goes on in the background while the client lives. A lock that was lost before answers why;
 // one that was released before answers ErrReleased.
 func (lk *Lock) Unlock(ctx context.Context) error {
-	what := func() string { return fmt.Sprintf("unlock %q (token %d)", lk.name, lk.token) }
-	var before error
-	k, err := lk.s.c.start(context.WithoutCancel(ctx), func(l *loop, now, _ time.Duration) engine.Call {
-		if lk.over.Load() {
-			before = lk.why
-		}
-		l.drop(lk, ErrReleased)
-		return l.engine.Unlock(now, 0, lk.s.id, lk.name, lk.token)
-	}, nil)
+	k, err := lk.s.c.start((*unlocking)(lk), time.Time{})
 	if err != nil {
-		return fmt.Errorf("client: %s: %w", what(), err)
+		return err
 	}
-	err = lk.s.c.await(ctx, what, k)
-	if before != nil && ctx.Err() == nil {
-		// The loop wrote it before it answered.
-		return fmt.Errorf("client: %s: %w", what(), before)
-	}
-	return err
+	return lk.s.c.await(ctx, k)
 }
 
 // unlockAfter is Unlock for somebody whose ctx may have ended.

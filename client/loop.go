@@ -31,6 +31,7 @@ type loop struct {
 	timed    bool          // timer is set
 	timerAt  time.Duration // for when
 	spare    []task        // an inbox that was emptied, to be used again
+	visitor  [1]task       // the room for a visit's
 }
 
 func newLoop(c *Client, e *engine.Engine) *loop {
@@ -85,7 +86,7 @@ func (l *loop) turn(tasks []task, alone bool) (claimed *conn) {
 	// every frame's departure. Leases are counted from it.
 	now := l.c.now()
 	for _, t := range tasks {
-		t(l, now)
+		t.run(l, now)
 	}
 	claimed = l.perform(l.engine.Flush(now), alone)
 	l.setTimer(now)
@@ -139,21 +140,13 @@ func (l *loop) perform(eff engine.Effects, alone bool) (claimed *conn) {
 	return claimed
 }
 
-// begin hands a call to the engine.
-func (l *loop) begin(k *call, now, deadline time.Duration, start startFunc) {
-	k.id = start(l, now, deadline)
-	l.calls[k.id] = k
-}
-
 func (l *loop) complete(d engine.Completion) {
 	k := l.calls[d.Call]
 	if k == nil {
 		return
 	}
 	delete(l.calls, d.Call)
-	if k.then != nil {
-		k.then(l, d)
-	}
+	d.Err = k.op.end(l, k, d)
 	k.done <- d
 }
 

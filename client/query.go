@@ -20,9 +20,9 @@ const chunkBytes = 256 << 10
 
 // Query makes one linearizable read.
 func (c *Client) Query(ctx context.Context, what string, r *dlmv1.Read) (*dlmv1.ReadAnswer, error) {
-	d, err := c.do(ctx, said(what), func(l *loop, now, deadline time.Duration) engine.Call {
+	d, err := c.do(ctx, &request{what: said(what), start: func(l *loop, now, deadline time.Duration) engine.Call {
 		return l.engine.Query(now, deadline, r)
-	}, nil)
+	}})
 	return d.Read, err
 }
 

@@ -52,19 +52,19 @@ func (c *Client) AttachSession(ctx context.Context, id uint64, opts ...SessionOp
 	})
 }
 
-func (c *Client) session(ctx context.Context, what string, o sessionOptions, begin startFunc) (*Session, error) {
+func (c *Client) session(ctx context.Context, what string, o sessionOptions, start func(l *loop, now, deadline time.Duration) engine.Call) (*Session, error) {
 	s := &Session{c: c, events: make(chan Event, o.events), locks: map[lockKey]*Lock{}}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
-	_, err := c.do(ctx, said(what), begin, func(l *loop, d engine.Completion) {
+	_, err := c.do(ctx, &request{what: said(what), start: start, then: func(l *loop, d engine.Completion) {
 		if d.Err == nil {
 			s.id = d.Session
 			s.ttl = time.Duration(d.Answer.GetTtlNanos())
 			l.sessions[s.id] = s
 			for _, h := range d.Answer.GetHolds() {
-				l.keep(newLock(s, h.GetLock(), h.GetMode(), h.GetToken()))
+				l.keep(&Lock{s: s, name: h.GetLock(), mode: h.GetMode(), token: h.GetToken()})
 			}
 		}
-	})
+	}})
 	if err != nil {
 		s.cancel(err)
 		return nil, err
@@ -108,22 +108,8 @@ func (s *Session) Lock(ctx context.Context, name string, opts ...LockOption) (*L
 	if err != nil {
 		return nil, err
 	}
-	mode := a.GetMode()
-	var lk *Lock
-	_, err = s.c.do(ctx, func() string { return fmt.Sprintf("lock %q", name) }, func(l *loop, now, deadline time.Duration) engine.Call {
-		return l.engine.Lock(now, deadline, s.id, a)
-	}, func(l *loop, d engine.Completion) {
-		if d.Err == nil {
-			lk = newLock(s, name, mode, d.Answer.GetToken())
-			if l.sessions[s.id] != s {
-				// The session ended within the same flush.
-				lk.end(context.Cause(s.ctx))
-				return
-			}
-			l.keep(lk)
-		}
-	})
-	if err != nil {
+	lk := &Lock{s: s, name: name, mode: a.GetMode(), acquire: a}
+	if _, err := s.c.do(ctx, (*locking)(lk)); err != nil {
 		return nil, err
 	}
 	return lk, nil
@@ -159,31 +145,19 @@ func (s *Session) Do(ctx context.Context, name string, f func(ctx context.Contex
 // Close ends the session and releases all its locks. When ctx ends first, the closing goes on in the background while the
 // client lives; otherwise the session ends with its TTL.
 func (s *Session) Close(ctx context.Context) error {
-	k, err := s.c.start(context.WithoutCancel(ctx), s.beginClose, nil)
+	k, err := s.c.start(s.closing(), time.Time{})
 	if err != nil {
-		return fmt.Errorf("client: close session %d: %w", s.id, err)
+		return err
 	}
-	return s.c.await(ctx, func() string { return fmt.Sprintf("close session %d", s.id) }, k)
+	return s.c.await(ctx, k)
 }
 
-// beginClose ends the session on this side before anything is sent: from here on nothing is held.
-func (s *Session) beginClose(l *loop, now, _ time.Duration) engine.Call {
-	l.end(s, fmt.Errorf("%w: %w", ErrLost, ErrSessionClosed))
-	return l.engine.CloseSession(now, 0, s.id)
-}
-
-// await waits for a call that goes on even if the caller does not wait for it.
-func (c *Client) await(ctx context.Context, what words, k *call) error {
-	select {
-	case d := <-k.done:
-		c.spare(k)
-		if d.Err != nil {
-			return fmt.Errorf("client: %s: %w", what(), d.Err)
-		}
-		return nil
-	case <-ctx.Done():
-		return c.callError(ctx, what(), engine.ErrAbandoned)
-	}
+// closing ends the session on this side before anything is sent: from then on nothing is held.
+func (s *Session) closing() operation {
+	return &request{what: said(fmt.Sprintf("close session %d", s.id)), start: func(l *loop, now, _ time.Duration) engine.Call {
+		l.end(s, fmt.Errorf("%w: %w", ErrLost, ErrSessionClosed))
+		return l.engine.CloseSession(now, 0, s.id)
+	}}
 }
 
 // Request makes one logged request other than to acquire, release, open, attach, close or cancel, which have methods of
@@ -202,16 +176,16 @@ func (s *Session) Request(ctx context.Context, what string, r *dlmv1.Request) (*
 // op makes one logged request of the session.
 func (s *Session) op(ctx context.Context, what words, r *dlmv1.Request) (*dlmv1.Answer, error) {
 	renewed := lockKey{r.GetRenew().GetLock(), r.GetRenew().GetToken()}
-	d, err := s.c.do(ctx, what, func(l *loop, now, deadline time.Duration) engine.Call {
+	d, err := s.c.do(ctx, &request{what: what, start: func(l *loop, now, deadline time.Duration) engine.Call {
 		if lk := s.locks[renewed]; lk != nil {
 			// A shorter limit shortens the lease: Held must ask from here on.
 			lk.leaseEnd.Store(0)
 		}
 		return l.engine.Do(now, deadline, s.id, r)
-	}, func(l *loop, _ engine.Completion) {
+	}, then: func(l *loop, _ engine.Completion) {
 		if lk := s.locks[renewed]; lk != nil {
 			l.refresh(lk)
 		}
-	})
+	}})
 	return d.Answer, err
 }

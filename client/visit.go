@@ -22,7 +22,9 @@ func (c *Client) visit(t task, calls int, send bool) bool {
 		l.mu.Unlock()
 		return false
 	}
-	claimed := l.turn([]task{t}, send)
+	l.visitor[0] = t
+	claimed := l.turn(l.visitor[:], send)
+	l.visitor[0] = nil
 	l.mu.Unlock()
 	if claimed != nil {
 		claimed.sendClaimed()
@@ -42,7 +44,7 @@ func (c *Client) submit(t task) bool { return c.visit(t, 0, true) || c.post(t) }
 
 // received is post for a frame of a connection.
 func (cn *conn) received(f *dlmv1.ServerFrame, first bool) {
-	t := func(l *loop, now time.Duration) {
+	t := taskFunc(func(l *loop, now time.Duration) {
 		if first {
 			// Not before the first frame: a proxy may accept for a server that is not there.
 			l.c.health.Store(nil)
@@ -51,7 +53,7 @@ func (cn *conn) received(f *dlmv1.ServerFrame, first bool) {
 			cn.clear = cn.clear || cn.last.answeredBy(f)
 			l.engine.Receive(now, cn.id, f)
 		}
-	}
+	})
 	if !cn.c.visit(t, 1, false) {
 		cn.c.post(t)
 	}
