@@ -60,7 +60,11 @@ func (k *call) run(l *loop, now time.Duration) {
 		deadline = max(now+time.Until(k.due), 1)
 	}
 	k.id = k.op.begin(l, k, now, deadline)
-	l.calls[k.id] = k
+	for k.id.Place() >= len(l.calls) {
+		l.calls = append(l.calls, nil)
+	}
+	l.calls[k.id.Place()] = k
+	l.pending++
 }
 
 func (c *Client) newCall(op operation, due time.Time) *call {
@@ -112,9 +116,7 @@ func (c *Client) finish(ctx context.Context, k *call) engine.Completion {
 	case <-ctx.Done():
 	}
 	c.post(taskFunc(func(l *loop, now time.Duration) {
-		if l.calls[k.id] == k {
-			l.engine.Abandon(now, k.id)
-		}
+		l.engine.Abandon(now, k.id)
 	}))
 	return <-k.done
 }

@@ -22,7 +22,8 @@ type loop struct {
 
 	mu       sync.Mutex // a turn is on its way; guards all below
 	engine   *engine.Engine
-	calls    map[engine.Call]*call
+	calls    []*call // by place
+	pending  int     // calls
 	sessions map[uint64]*Session
 	conns    map[uint64]*conn
 	held     int // locks of all sessions
@@ -37,7 +38,6 @@ type loop struct {
 func newLoop(c *Client, e *engine.Engine) *loop {
 	l := &loop{
 		c: c, engine: e,
-		calls:    map[engine.Call]*call{},
 		sessions: map[uint64]*Session{},
 		conns:    map[uint64]*conn{},
 		timer:    time.NewTimer(time.Hour),
@@ -141,11 +141,9 @@ func (l *loop) perform(eff engine.Effects, alone bool) (claimed *conn) {
 }
 
 func (l *loop) complete(d engine.Completion) {
-	k := l.calls[d.Call]
-	if k == nil {
-		return
-	}
-	delete(l.calls, d.Call)
+	k := l.calls[d.Call.Place()]
+	l.calls[d.Call.Place()] = nil
+	l.pending--
 	d.Err = k.op.end(l, k, d)
 	k.done <- d
 }
@@ -224,10 +222,12 @@ func (l *loop) end(s *Session, why error) {
 
 // shutdown answers everybody and lets go of everything.
 func (l *loop) shutdown() {
-	for id, k := range l.calls {
-		delete(l.calls, id)
-		k.done <- engine.Completion{Call: id, Err: ErrClosed}
+	for _, k := range l.calls {
+		if k != nil {
+			k.done <- engine.Completion{Call: k.id, Err: ErrClosed}
+		}
 	}
+	l.calls, l.pending = nil, 0
 	for _, s := range l.sessions {
 		l.end(s, fmt.Errorf("%w: %w", ErrLost, ErrClosed))
 	}

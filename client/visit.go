@@ -18,7 +18,7 @@ func (c *Client) visit(t task, calls int, send bool) bool {
 	if !l.mu.TryLock() {
 		return false
 	}
-	if len(l.calls) > calls || !c.idle() {
+	if l.pending > calls || !c.idle() {
 		l.mu.Unlock()
 		return false
 	}

@@ -36,10 +36,9 @@ type call struct {
 // newCall: false means that the call has been completed already.
 func (e *Engine) newCall(now, deadline time.Duration, k callKind, session uint64) (*call, bool) {
 	now = e.advance(now)
-	e.lastCall++
-	c := &call{id: e.lastCall, kind: k, session: session, since: now}
-	full := len(e.calls) >= e.cfg.MaxCalls
-	e.calls[c.id] = c
+	c := &call{kind: k, session: session, since: now}
+	full := e.calls.size >= e.cfg.MaxCalls
+	e.calls.add(c)
 	if full {
 		e.complete(c, Completion{Session: session, Err: fmt.Errorf("%w: %d calls are pending", ErrLimit, e.cfg.MaxCalls)})
 		return c, false
@@ -69,10 +68,10 @@ func (e *Engine) newSessionCall(now, deadline time.Duration, k callKind, id uint
 
 // complete ends a call; nil is nobody's call.
 func (e *Engine) complete(c *call, done Completion) {
-	if c == nil || e.calls[c.id] != c {
+	if c == nil || e.calls.get(c.id) != c {
 		return
 	}
-	delete(e.calls, c.id)
+	e.calls.remove(c)
 	e.timers.disarm(&c.deadline)
 	e.timers.disarm(&c.wait)
 	done.Call = c.id
@@ -211,7 +210,7 @@ func (e *Engine) Query(now, deadline time.Duration, r *dlmv1.Read) Call {
 // back in the background. If the completion is in the caller's hands already, this does nothing.
 func (e *Engine) Abandon(now time.Duration, id Call) {
 	e.advance(now)
-	if c := e.calls[id]; c != nil {
+	if c := e.calls.get(id); c != nil {
 		e.giveUp(c, ErrAbandoned)
 		return
 	}

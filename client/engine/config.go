@@ -26,7 +26,7 @@ type Config struct {
 	// is held back. When the server has more to do than it can the number falls, down to a 256th of that, or 1. Default 1024;
 	// simulated 1 .. 4.
 	UnderWay int
-	// MaxCalls is how many calls may be pending; one more completes with ErrLimit. Default 1 << 20.
+	// MaxCalls is how many calls may be pending; one more completes with ErrLimit. Default 1 << 20, at most 1 << 23.
 	MaxCalls int
 }
 
@@ -40,7 +40,7 @@ func (c Config) withDefaults() Config {
 	c.LargeBytes = orDefault(c.LargeBytes, 64<<10)
 	c.LargeOutBytes = orDefault(c.LargeOutBytes, 4<<20)
 	c.UnderWay = orDefault(c.UnderWay, 1024)
-	c.MaxCalls = orDefault(c.MaxCalls, 1<<20)
+	c.MaxCalls = min(orDefault(c.MaxCalls, 1<<20), 1<<(placeBits-1))
 	return c
 }
 

@@ -146,8 +146,8 @@ func TestSentIsNotCalledHeldBack(t *testing.T) {
 func (s *script) limitAfter(rounds int, took time.Duration) int {
 	id := uint64(7)
 	for range rounds {
-		for len(s.e.calls) < 4096 {
-			s.e.Lock(s.now, 0, id, acquire(time.Duration(s.e.lastCall).String()))
+		for s.e.calls.size < 4096 {
+			s.e.Lock(s.now, 0, id, acquire(time.Duration(s.e.calls.serial).String()))
 		}
 		_, all := s.asked()
 		s.now += took

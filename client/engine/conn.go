@@ -44,7 +44,7 @@ func (l *link) expire(e *Engine, now time.Duration, _ *timer) {
 
 // needed: is there anything to talk about?
 func (e *Engine) needed() bool {
-	return len(e.calls) > 0 || len(e.sessions) > 0
+	return e.calls.size > 0 || len(e.sessions) > 0
 }
 
 func (e *Engine) wantsDial() bool {

@@ -6,9 +6,6 @@ import (
 	dlmv1 "dlm/api/dlm/v1"
 )
 
-// Call names one call of the application until its Completion. Never 0, never reused by one engine.
-type Call uint64
-
 // Op is a request of which only the op is set; the engine fills in session, instance, sequence and watermark. It must
 // not be changed after it was handed over.
 type Op = *dlmv1.Request
@@ -30,8 +27,7 @@ type Engine struct {
 	driftPPM uint64
 	mark     mark // the best one in this cluster
 
-	lastCall Call
-	calls    map[Call]*call
+	calls    callTable
 	sessions map[uint64]*session // live ones, and those whose Close is on its way
 	ended    tombstones
 	keyed    map[string]*request // opens and attaches by key
@@ -56,7 +52,6 @@ func New(cfg Config, rng Rand) *Engine {
 	e := &Engine{
 		cfg: cfg, rng: rng,
 		window:   defaultWindow,
-		calls:    map[Call]*call{},
 		sessions: map[uint64]*session{},
 		keyed:    map[string]*request{},
 		reads:    map[uint64]*request{},
@@ -65,7 +60,7 @@ func New(cfg Config, rng Rand) *Engine {
 	}
 	e.link.server = int(uniform(rng, 0, time.Duration(cfg.Servers-1)))
 	// Reads are named by their calls, and nothing else tells whose they are: a late answer to a former process must not find one.
-	e.lastCall = Call(rng.Uint64() >> 32)
+	e.calls.serial = rng.Uint64() >> 32
 	return e
 }
 
@@ -103,6 +98,9 @@ func (e *Engine) swapDone() []Completion {
 	next := e.told[:0]
 	if cap(next) > keepDone {
 		next = nil
+	}
+	for _, d := range e.told {
+		e.calls.release(d.Call)
 	}
 	clear(e.told)
 	e.told, e.done = e.done, next
