@@ -95,8 +95,6 @@ func (lk *Lock) end(why error) {
 	}
 }
 
-func (lk *Lock) key() lockKey { return lockKey{lk.name, lk.token} }
-
 // Name is the name of the lock.
 func (lk *Lock) Name() string { return lk.name }
 

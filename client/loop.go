@@ -164,7 +164,7 @@ func (l *loop) event(ev engine.Event) {
 	case engine.EventLockLost:
 		if s != nil {
 			l.c.log.Warn("dlm: lock lost", "session", s.id, "lock", ev.Lock, "token", ev.Token, "why", ev.Err)
-			if lk := s.locks[lockKey{ev.Lock, ev.Token}]; lk != nil {
+			if lk := s.locks[ev.Token]; lk != nil {
 				l.drop(lk, ev.Err)
 			}
 			s.push(Event{Kind: LockLost, Lock: ev.Lock, Token: ev.Token, Err: ev.Err})
@@ -182,7 +182,7 @@ func (l *loop) event(ev engine.Event) {
 
 // keep registers a hold that was just granted.
 func (l *loop) keep(lk *Lock) {
-	lk.s.locks[lk.key()] = lk
+	lk.s.locks[lk.token] = lk
 	l.held++
 	l.refresh(lk)
 }
@@ -198,10 +198,10 @@ func (l *loop) refresh(lk *Lock) {
 
 // drop ends a hold here: Held says no and Context is done when it returns.
 func (l *loop) drop(lk *Lock, why error) {
-	if lk.s.locks[lk.key()] != lk {
+	if lk.s.locks[lk.token] != lk {
 		return
 	}
-	delete(lk.s.locks, lk.key())
+	delete(lk.s.locks, lk.token)
 	l.held--
 	lk.end(why)
 }

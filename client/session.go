@@ -19,13 +19,8 @@ type Session struct {
 	events  chan Event
 	dropped atomic.Uint64
 	ttl     time.Duration
-	// locks belongs to the loop.
-	locks map[lockKey]*Lock
-}
-
-type lockKey struct {
-	name  string
-	token uint64
+	// locks, by token, belongs to the loop.
+	locks map[uint64]*Lock
 }
 
 // OpenSession begins a session.
@@ -53,7 +48,7 @@ func (c *Client) AttachSession(ctx context.Context, id uint64, opts ...SessionOp
 }
 
 func (c *Client) session(ctx context.Context, what string, o sessionOptions, start func(l *loop, now, deadline time.Duration) engine.Call) (*Session, error) {
-	s := &Session{c: c, events: make(chan Event, o.events), locks: map[lockKey]*Lock{}}
+	s := &Session{c: c, events: make(chan Event, o.events), locks: map[uint64]*Lock{}}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	_, err := c.do(ctx, &request{what: said(what), start: start, then: func(l *loop, d engine.Completion) {
 		if d.Err == nil {
@@ -175,7 +170,7 @@ func (s *Session) Request(ctx context.Context, what string, r *dlmv1.Request) (*
 
 // op makes one logged request of the session.
 func (s *Session) op(ctx context.Context, what words, r *dlmv1.Request) (*dlmv1.Answer, error) {
-	renewed := lockKey{r.GetRenew().GetLock(), r.GetRenew().GetToken()}
+	renewed := r.GetRenew().GetToken()
 	d, err := s.c.do(ctx, &request{what: what, start: func(l *loop, now, deadline time.Duration) engine.Call {
 		if lk := s.locks[renewed]; lk != nil {
 			// A shorter limit shortens the lease: Held must ask from here on.

@@ -260,6 +260,11 @@ func (c *client) made(id engine.Call, deadline time.Duration, asked asked, done 
 	} else {
 		c.w.scribe.calling(c, id, asked.session, asked.op)
 	}
+	for _, o := range c.calls {
+		if o.id.Place() == id.Place() {
+			c.w.fail("sim", "client %d: calls %d and %d have one place", c.id, o.id, id)
+		}
+	}
 	k := &call{id: id, made: c.w.sim.Now(), deadline: deadline, acked: c.w.replies.acked, asked: asked, done: done}
 	c.w.past.made(c, k)
 	c.calls = append(c.calls, k)

@@ -148,28 +148,30 @@ func (e *Engine) Lock(now, deadline time.Duration, session uint64, a *dlmv1.Acqu
 
 // Unlock stops saying "held" at once, then releases. The release goes on in the background until it is answered or the
 // session is gone, even if the call gives up before. Unlocking a hold that was lost is answered with how it was lost.
-func (e *Engine) Unlock(now, deadline time.Duration, session uint64, lock string, token uint64) Call {
+func (e *Engine) Unlock(now, deadline time.Duration, session uint64, name string, token uint64) Call {
 	c, s, ok := e.newSessionCall(now, deadline, callUnlock, session)
 	if !ok {
 		return c.id
 	}
-	if bad := dlmv1.FirstBad("lock", lock); bad != "" {
+	if bad := dlmv1.FirstBad("lock", name); bad != "" {
 		return e.invalid(c, bad)
 	}
 	h, r := s.holds[token], s.releases[token]
 	delete(s.unconfirmed, token)
-	if r != nil && r.op.GetRelease().GetLock() == lock && r.call == nil {
+	if r != nil && r.op.GetRelease().GetLock() == name && r.call == nil {
 		r.call, c.req = c, r
 		return c.id
 	}
-	if h != nil && h.lock.name == lock {
+	var l *lock
+	if h != nil && h.lock.name == name {
+		l = h.lock
 		s.dropHold(h, nil)
-		h.lock.ending = token
-	} else if l := s.locks[lock]; l != nil && l.asking != nil {
+		l.ending = token
+	} else if l = s.locks[name]; l != nil && l.asking != nil {
 		// The caller may know the token from elsewhere before its grant has arrived here: that grant must not be believed.
-		l.expectLoss(&dlmv1.Loss{Lock: lock, Token: token, Reason: dlmv1.Reason_REASON_STALE_TOKEN, Why: "released before its grant arrived"})
+		l.expectLoss(&dlmv1.Loss{Lock: name, Token: token, Reason: dlmv1.Reason_REASON_STALE_TOKEN, Why: "released before its grant arrived"})
 	}
-	s.release(lock, token, c)
+	s.release(name, l, token, c)
 	return c.id
 }
 

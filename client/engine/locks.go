@@ -146,9 +146,7 @@ func (s *session) startNext(now time.Duration, l *lock) {
 		return
 	}
 	if len(l.queue) == 0 {
-		if s.locks[l.name] == l {
-			delete(s.locks, l.name)
-		}
+		delete(s.locks, l.name)
 		return
 	}
 	c := l.queue[0]
@@ -284,15 +282,15 @@ func (s *session) onCancelled(now time.Duration, r *request, a *dlmv1.Answer) {
 func (s *session) giveBack(l *lock, token uint64) {
 	l.ending = token
 	if s.releases[token] == nil {
-		s.release(l.name, token, nil)
+		s.release(l.name, l, token, nil)
 	} else {
 		s.releases[token].lock = l
 	}
 }
 
-// release sends a Release until it is answered or the session is gone.
-func (s *session) release(name string, token uint64, c *call) {
-	m := &releaseMessage{request: request{kind: kindRelease, class: classGiveBack, own: true, call: c, token: token, lock: s.locks[name]}}
+// release sends a Release until it is answered or the session is gone; l is what the session has to do with the name, nil if nothing.
+func (s *session) release(name string, l *lock, token uint64, c *call) {
+	m := &releaseMessage{request: request{kind: kindRelease, class: classGiveBack, own: true, call: c, token: token, lock: l}}
 	m.release.Lock, m.release.Token = name, token
 	m.op.Release = &m.release
 	m.message.Op = &m.op
@@ -361,9 +359,9 @@ func (s *session) takeLosses(losses []*dlmv1.Loss, sure bool) {
 		case s.releases[x.GetToken()] != nil: // said already
 		case l != nil && l.asking != nil:
 			l.expectLoss(x) // its grant may be still to come
-			s.release(x.GetLock(), x.GetToken(), nil)
+			s.release(x.GetLock(), l, x.GetToken(), nil)
 		case sure:
-			s.release(x.GetLock(), x.GetToken(), nil)
+			s.release(x.GetLock(), l, x.GetToken(), nil)
 		}
 	}
 }

@@ -172,7 +172,15 @@ func (s *session) probe() {
 	}
 }
 
+// index finds a sequence among the open ones.
 func (s *session) index(sequence uint64) (int, bool) {
+	if len(s.open) == 0 || sequence < s.open[0].sequence {
+		return 0, false
+	}
+	// Mostly there are no gaps between them.
+	if i := sequence - s.open[0].sequence; i < uint64(len(s.open)) && s.open[i].sequence == sequence {
+		return int(i), true
+	}
 	return slices.BinarySearchFunc(s.open, sequence, func(r *request, seq uint64) int {
 		switch {
 		case r.sequence < seq:

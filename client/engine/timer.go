@@ -9,8 +9,6 @@ type expirer interface {
 
 // timer lies in the thing that it belongs to. It is armed or not; arming it again moves it.
 type timer struct {
-	at    time.Duration
-	order uint64
 	pos   int // 1 + place in the heap; 0 = not armed
 	owner expirer
 }
@@ -19,18 +17,25 @@ func (t *timer) armed() bool { return t.pos > 0 }
 
 // timers is a heap of the armed timers, in order of (at, order of arming): firing is deterministic.
 type timers struct {
-	heap  []*timer
+	heap  []alarm
 	order uint64
+}
+
+// alarm is an armed timer. What the order hangs on lies in the heap itself: to look into each timer would cost more than all the rest.
+type alarm struct {
+	at    time.Duration
+	order uint64
+	timer *timer
 }
 
 func (ts *timers) arm(t *timer, owner expirer, at time.Duration) {
 	ts.order++
-	t.at, t.order, t.owner = at, ts.order, owner
+	t.owner = owner
 	if t.pos == 0 {
-		ts.heap = append(ts.heap, t)
+		ts.heap = append(ts.heap, alarm{})
 		t.pos = len(ts.heap)
 	}
-	ts.fix(t.pos - 1)
+	ts.fix(t.pos-1, alarm{at, ts.order, t})
 }
 
 func (ts *timers) disarm(t *timer) {
@@ -38,12 +43,12 @@ func (ts *timers) disarm(t *timer) {
 		return
 	}
 	i, last := t.pos-1, len(ts.heap)-1
-	ts.swap(i, last)
-	ts.heap[last] = nil
+	moved := ts.heap[last]
+	ts.heap[last] = alarm{}
 	ts.heap = ts.heap[:last]
 	t.pos = 0
 	if i < last {
-		ts.fix(i)
+		ts.fix(i, moved)
 	}
 }
 
@@ -59,35 +64,36 @@ func (ts *timers) due(now time.Duration) *timer {
 	if len(ts.heap) == 0 || ts.heap[0].at > now {
 		return nil
 	}
-	t := ts.heap[0]
+	t := ts.heap[0].timer
 	ts.disarm(t)
 	return t
 }
 
-func (ts *timers) less(i, j int) bool {
-	a, b := ts.heap[i], ts.heap[j]
+func (a alarm) before(b alarm) bool {
 	return a.at < b.at || a.at == b.at && a.order < b.order
 }
 
-func (ts *timers) swap(i, j int) {
-	ts.heap[i], ts.heap[j] = ts.heap[j], ts.heap[i]
-	ts.heap[i].pos, ts.heap[j].pos = i+1, j+1
+func (ts *timers) put(i int, a alarm) {
+	ts.heap[i] = a
+	a.timer.pos = i + 1
 }
 
-func (ts *timers) fix(i int) {
-	for i > 0 && ts.less(i, (i-1)/2) {
-		ts.swap(i, (i-1)/2)
+// fix finds the place for an alarm, from a free one on.
+func (ts *timers) fix(i int, a alarm) {
+	for i > 0 && a.before(ts.heap[(i-1)/2]) {
+		ts.put(i, ts.heap[(i-1)/2])
 		i = (i - 1) / 2
 	}
 	for {
 		c := 2*i + 1
-		if c+1 < len(ts.heap) && ts.less(c+1, c) {
+		if c+1 < len(ts.heap) && ts.heap[c+1].before(ts.heap[c]) {
 			c++
 		}
-		if c >= len(ts.heap) || !ts.less(c, i) {
-			return
+		if c >= len(ts.heap) || !ts.heap[c].before(a) {
+			break
 		}
-		ts.swap(i, c)
+		ts.put(i, ts.heap[c])
 		i = c
 	}
+	ts.put(i, a)
 }

@@ -70,30 +70,32 @@ func TestTimersFireInOrder(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
 	var ts timers
 	all := make([]timer, 200)
+	want := map[*timer]alarm{}
 	for range 2000 {
 		x := &all[rng.IntN(len(all))]
 		if rng.IntN(3) == 0 {
 			ts.disarm(x)
+			delete(want, x)
 		} else {
-			ts.arm(x, nil, time.Duration(rng.IntN(50)))
+			at := time.Duration(rng.IntN(50))
+			ts.arm(x, nil, at)
+			want[x] = alarm{at, ts.order, x}
+		}
+		if x.armed() != (want[x].timer != nil) {
+			t.Fatal("armed or not?")
 		}
 	}
-	armed := 0
-	for i := range all {
-		if all[i].armed() {
-			armed++
-		}
-	}
-	last := timer{at: -1}
+	last := alarm{at: -1}
 	for x := ts.due(100); x != nil; x = ts.due(100) {
-		if x.at < last.at || x.at == last.at && x.order < last.order {
-			t.Fatalf("%v/%d after %v/%d", x.at, x.order, last.at, last.order)
+		a := want[x]
+		if a.timer == nil || a.before(last) {
+			t.Fatalf("%v/%d after %v/%d", a.at, a.order, last.at, last.order)
 		}
-		last = *x
-		armed--
+		last = a
+		delete(want, x)
 	}
-	if armed != 0 {
-		t.Fatalf("%d timers were lost", armed)
+	if len(want) != 0 {
+		t.Fatalf("%d timers were lost", len(want))
 	}
 }
 
@@ -344,5 +346,31 @@ func TestReconnectingOftenKeepsTheSession(t *testing.T) {
 		a.hangUp(conn)
 		a.e.Disconnected(a.clock(), conn)
 		a.flush()
+	}
+}
+
+func TestPlaceIsFreeAfterCompletionWasTold(t *testing.T) {
+	e := New(Config{}, rand.New(rand.NewPCG(4, 4)))
+	refused := func() Call { return e.Lock(0, 0, 1, acquire("x")) } // there is no such session
+	a, b := refused(), refused()
+	if a.Place() == b.Place() {
+		t.Error("two calls of one turn have one place")
+	}
+	if done := e.Flush(0).Done; len(done) != 2 || done[0].Call != a || done[1].Call != b {
+		t.Fatalf("told %v", done)
+	}
+	if c := refused(); c.Place() == a.Place() || c.Place() == b.Place() {
+		t.Error("a place was used again while its completion is in the caller's hands")
+	}
+	e.Flush(0)
+	for range 2 * keepDone {
+		if c := refused(); c.Place() > 2*keepDone+2 {
+			t.Fatalf("place %d", c.Place())
+		}
+	}
+	e.Flush(0)
+	e.Flush(0)
+	if c := refused(); c.Place() > 2*keepDone+2 {
+		t.Errorf("place %d: places are not used again", c.Place())
 	}
 }
