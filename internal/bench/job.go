@@ -51,7 +51,10 @@ func (j Job) Run(ctx context.Context) (Run, error) {
 		sleep(ctx, time.Until(to))
 	} else if err := fanOut(j.Workers, func(worker, workers int) error {
 		l := loop{job: j, worker: worker, workers: workers, began: began, from: from, to: to, tally: tallies[worker%len(tallies)]}
-		return l.run(ctx)
+		// As the requests of a service have: with one for all, each wait would lock the same channel.
+		own, cancel := context.WithCancel(ctx)
+		defer cancel()
+		return l.run(own)
 	}); err != nil {
 		return Run{}, err
 	}
