@@ -8,8 +8,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"google.golang.org/protobuf/reflect/protoreflect"
-
 	dlmv1 "dlm/api/dlm/v1"
 )
 
@@ -143,13 +141,10 @@ func tooMuch(limit uint64, format string, args ...any) refusal {
 	return f
 }
 
-// understood says whether a message holds no field that this version does not know. Ignoring one could do something else
-// than was asked for.
-func understood(m protoreflect.Message) bool { return len(m.GetUnknown()) == 0 }
-
-// checkOp checks whatever a request says about itself: all that does not depend on sessions, locks and files.
+// checkOp checks whatever a request says about itself: all that does not depend on sessions, locks and files. To ignore a field
+// that this version does not know could do something else than was asked for.
 func (c *Core) checkOp(r *dlmv1.Request) refusal {
-	if !understood(r.ProtoReflect()) {
+	if !r.Understood() {
 		return unsupported("the request has a field that this version does not know")
 	}
 	switch op := r.GetOp().(type) {
@@ -190,12 +185,14 @@ func unsupported(detail string) refusal {
 }
 
 // checkMessage does what is common to all operations, then what is the operation's own.
-func checkMessage[M protoreflect.ProtoMessage](m M, check func(M) refusal) refusal {
-	r := m.ProtoReflect()
-	if !r.IsValid() { // nil: it cannot come over the wire, but from a caller in this process
+func checkMessage[T any, M interface {
+	*T
+	Understood() bool
+}](m M, check func(M) refusal) refusal {
+	if m == nil { // it cannot come over the wire, but from a caller in this process
 		return invalid("the request has no operation")
 	}
-	if !understood(r) {
+	if !m.Understood() {
 		return unsupported("the operation has a field that this version does not know")
 	}
 	if check == nil {
@@ -324,7 +321,7 @@ func (c *Core) checkSetLimits(m *dlmv1.SetLimits) refusal {
 	if m.Limits == nil {
 		return invalid("no limits were given")
 	}
-	if !understood(m.Limits.ProtoReflect()) {
+	if !m.Limits.Understood() {
 		return unsupported("the limits have a field that this version does not know")
 	}
 	if bad := badLimits(mergeLimits(c.limits, m.Limits)); bad != "" {
