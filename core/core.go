@@ -151,7 +151,7 @@ func (c *Core) sequenced(r *dlmv1.Request) *dlmv1.Answer {
 		watermark, awaited = 0, nil // unusable: forget nothing
 	}
 	c.preserveSession(s)
-	at, ok := s.window.admit(r.Sequence, watermark, awaited)
+	at, ok := s.window.admit(r.Sequence, watermark, awaited, s.waits.n)
 	if !ok {
 		a := refused(r, windowFull(s))
 		return a // index 0: not the request's result, it may be sent again

@@ -100,7 +100,7 @@ func (c *Core) Validate(req *dlmv1.Request) *dlmv1.Answer {
 
 func (c *Core) checkWindow(r *dlmv1.Request) refusal {
 	s := c.sessions.byID[r.Session]
-	if s == nil || s.instance != r.Instance || s.window.fits(r.Sequence, r.Watermark, r.Awaited) {
+	if s == nil || s.instance != r.Instance || s.window.fits(r.Sequence, r.Watermark, r.Awaited, s.waits.n) {
 		return refusal{}
 	}
 	return windowFull(s)

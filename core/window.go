@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"slices"
 
 	dlmv1 "dlm/api/dlm/v1"
@@ -46,62 +47,69 @@ type window struct {
 
 func (w *window) slots() []slot { return w.buf[w.head:] }
 
+// search is the index of the first slot whose sequence is not below this one.
+func (w *window) search(sequence uint64) int {
+	slots := w.slots()
+	n := len(slots)
+	if n == 0 || sequence > slots[n-1].sequence {
+		return n
+	}
+	// Mostly no sequence between it and the last is without a slot.
+	if back := slots[n-1].sequence - sequence; back < uint64(n) && slots[n-1-int(back)].sequence == sequence {
+		return n - 1 - int(back)
+	}
+	i, _ := slices.BinarySearchFunc(slots, sequence, func(s slot, seq uint64) int { return cmp.Compare(s.sequence, seq) })
+	return i
+}
+
 // find returns the slot of a sequence, or nil. It is valid until the next admit.
 func (w *window) find(sequence uint64) *slot {
 	slots := w.slots()
-	if n := len(slots); n == 0 || sequence > slots[n-1].sequence || sequence < slots[0].sequence {
-		return nil
+	if i := w.search(sequence); i < len(slots) && slots[i].sequence == sequence {
+		return &slots[i]
 	}
-	i, ok := slices.BinarySearchFunc(slots, sequence, func(s slot, seq uint64) int {
-		switch {
-		case s.sequence < seq:
-			return -1
-		case s.sequence > seq:
-			return 1
-		}
-		return 0
-	})
-	if !ok {
-		return nil
-	}
-	return &slots[i]
+	return nil
 }
 
 // fits says whether a sequence can be admitted: it is in the window, and the window has room once everything has been
-// forgotten that the client no longer awaits. A sequence that fills a gap has its slot already.
-func (w *window) fits(sequence, watermark uint64, awaited []uint64) bool {
+// forgotten that the client no longer awaits. A sequence that fills a gap has its slot already. waits is how many slots wait.
+func (w *window) fits(sequence, watermark uint64, awaited []uint64, waits int) bool {
 	if sequence <= w.highest {
 		return true
 	}
 	if sequence-w.highest > w.size {
 		return false
 	}
-	kept, below := w.count(watermark, awaited)
-	n := uint64(kept + len(w.slots()) - below + 1)
-	for _, a := range awaited {
-		if a > w.highest {
-			n++
-		}
+	n := uint64(len(w.slots()) + 1)
+	for i := len(awaited) - 1; i >= 0 && awaited[i] > w.highest; i-- {
+		n++
 	}
 	if from := max(watermark, w.highest+1); from < sequence {
 		n += sequence - from
 	}
-	return n <= w.size
+	if n <= w.size {
+		return true
+	}
+	// Only now it matters what is forgotten: all below the watermark but for what is listed or waits, at most so many.
+	below := w.search(watermark)
+	if n -= uint64(below); n+uint64(min(below, len(awaited)+waits)) <= w.size {
+		return true
+	}
+	return n+uint64(w.kept(below, awaited)) <= w.size
 }
 
-// count says how many slots lie below the watermark, and how many of those are kept.
-func (w *window) count(watermark uint64, awaited []uint64) (kept, below int) {
-	slots := w.slots()
-	for below < len(slots) && slots[below].sequence < watermark {
-		for len(awaited) > 0 && awaited[0] < slots[below].sequence {
+// kept says how many of the first slots, which lie below the watermark, are kept.
+func (w *window) kept(below int, awaited []uint64) (n int) {
+	for i := range w.slots()[:below] {
+		at := &w.slots()[i]
+		for len(awaited) > 0 && awaited[0] < at.sequence {
 			awaited = awaited[1:]
 		}
-		if slots[below].keep(awaited) {
-			kept++
+		if at.keep(awaited) {
+			n++
 		}
-		below++
 	}
-	return kept, below
+	return n
 }
 
 // keep says whether the slot outlives a watermark above it: it is listed (awaited begins at or after it), or its acquire
@@ -112,8 +120,8 @@ func (s *slot) keep(awaited []uint64) bool {
 
 // admit makes room for a sequence that is a gap or above highest, forgets what the client no longer awaits, and returns
 // the sequence's slot, a gap still. It is valid until the next admit. False: it does not fit, and nothing has changed.
-func (w *window) admit(sequence, watermark uint64, awaited []uint64) (*slot, bool) {
-	if !w.fits(sequence, watermark, awaited) {
+func (w *window) admit(sequence, watermark uint64, awaited []uint64, waits int) (*slot, bool) {
+	if !w.fits(sequence, watermark, awaited, waits) {
 		return nil, false
 	}
 	if sequence > w.highest {
@@ -136,8 +144,8 @@ func (w *window) admit(sequence, watermark uint64, awaited []uint64) (*slot, boo
 
 // forget drops the slots below the watermark that are not to be kept.
 func (w *window) forget(watermark uint64, awaited []uint64, except uint64) {
-	kept, below := w.count(watermark, awaited)
-	if kept == below {
+	below := w.search(watermark)
+	if below == 0 || w.kept(below, awaited) == below {
 		return
 	}
 	slots := w.slots()
