@@ -166,7 +166,7 @@ func (l *nodeLoop) perform(e replica.Effects) {
 		l.files <- e.File
 	}
 	for _, o := range e.Frames {
-		if p := l.peers[o.Conn]; p != nil && !p.deliver(o.Frame) {
+		if p := l.peers[o.Conn]; p != nil && !p.deliver(o.Frame, int64(o.Bytes)) {
 			l.disconnect(o.Conn)
 		}
 	}

@@ -9,8 +9,8 @@ import (
 
 // peer is the far end of a connection as the node goroutine sees it. None of its methods blocks.
 type peer interface {
-	// deliver hands a frame over. False: the peer has had its last frame, the connection is over for the node.
-	deliver(f *dlmv1.ServerFrame) bool
+	// deliver hands a frame of so many bytes over. False: the peer has had its last frame, the connection is over for the node.
+	deliver(f *dlmv1.ServerFrame, size int64) bool
 	// finish ends the connection with a status, once what was delivered is sent.
 	finish(err error)
 	// abort ends it at once.
@@ -74,8 +74,7 @@ func (o *outbox) signal() {
 
 // deliver queues a frame. A stream whose client has not read what waits already is ended: one frame is always taken,
 // however large.
-func (o *outbox) deliver(f *dlmv1.ServerFrame) bool {
-	size := int64(f.SizeVT())
+func (o *outbox) deliver(f *dlmv1.ServerFrame, size int64) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.ended || o.finishes {
@@ -200,7 +199,7 @@ func newReply() *reply {
 	return &reply{frame: make(chan *dlmv1.ServerFrame, 1), err: make(chan error, 1)}
 }
 
-func (r *reply) deliver(f *dlmv1.ServerFrame) bool {
+func (r *reply) deliver(f *dlmv1.ServerFrame, _ int64) bool {
 	select {
 	case r.frame <- f:
 	default:

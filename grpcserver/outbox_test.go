@@ -7,6 +7,8 @@ import (
 	dlmv1 "dlm/api/dlm/v1"
 )
 
+func deliver(o *outbox, f *dlmv1.ServerFrame) bool { return o.deliver(f, int64(f.SizeVT())) }
+
 func answers(sequences ...uint64) *dlmv1.ServerFrame {
 	f := &dlmv1.ServerFrame{}
 	for _, s := range sequences {
@@ -17,10 +19,10 @@ func answers(sequences ...uint64) *dlmv1.ServerFrame {
 
 func TestOutboxPutsFramesTogether(t *testing.T) {
 	o := newOutbox(&outboxes{perStream: 1 << 20, total: 1 << 30})
-	o.deliver(&dlmv1.ServerFrame{Hello: &dlmv1.Hello{MemberId: 1}})
-	o.deliver(answers(1))
-	o.deliver(answers(2, 3))
-	o.deliver(&dlmv1.ServerFrame{Notices: []*dlmv1.Notice{{Lock: "a"}}})
+	deliver(o, &dlmv1.ServerFrame{Hello: &dlmv1.Hello{MemberId: 1}})
+	deliver(o, answers(1))
+	deliver(o, answers(2, 3))
+	deliver(o, &dlmv1.ServerFrame{Notices: []*dlmv1.Notice{{Lock: "a"}}})
 	if f := o.next(false); f.GetHello() == nil || len(f.GetAnswers()) > 0 {
 		t.Fatalf("the hello must travel alone, got %v", f)
 	}
@@ -36,7 +38,7 @@ func TestOutboxPutsFramesTogether(t *testing.T) {
 func TestOutboxKeepsFramesSmall(t *testing.T) {
 	o := newOutbox(&outboxes{perStream: 8 << 20, total: 1 << 30})
 	for range 5 {
-		o.deliver(&dlmv1.ServerFrame{Reads: []*dlmv1.ReadAnswer{{Data: make([]byte, 400<<10)}}})
+		deliver(o, &dlmv1.ServerFrame{Reads: []*dlmv1.ReadAnswer{{Data: make([]byte, 400<<10)}}})
 	}
 	var got []int
 	for f := o.next(false); f != nil; f = o.next(false) {
@@ -54,7 +56,7 @@ func TestOutboxEndsAStreamThatDoesNotRead(t *testing.T) {
 	}
 	share.streams.Store(2)
 	one, two := newOutbox(share), newOutbox(share)
-	if !one.deliver(big()) || one.deliver(big()) {
+	if !deliver(one, big()) || deliver(one, big()) {
 		t.Fatal("the first frame is always taken, the second is over the limit of the stream")
 	}
 	select {
@@ -68,10 +70,10 @@ func TestOutboxEndsAStreamThatDoesNotRead(t *testing.T) {
 	// Memory is short: the share of a stream is now less than its own limit.
 	share.bytes.Add(100 << 10)
 	small := &dlmv1.ServerFrame{Reads: []*dlmv1.ReadAnswer{{Data: make([]byte, 45<<10)}}}
-	if !two.deliver(small) || two.deliver(answers(1, 2)) == false {
+	if !deliver(two, small) || deliver(two, answers(1, 2)) == false {
 		t.Fatal("less than an equal share must be let in")
 	}
-	if two.deliver(&dlmv1.ServerFrame{Reads: []*dlmv1.ReadAnswer{{Data: make([]byte, 10<<10)}}}) {
+	if deliver(two, &dlmv1.ServerFrame{Reads: []*dlmv1.ReadAnswer{{Data: make([]byte, 10<<10)}}}) {
 		t.Fatal("more than an equal share was let in")
 	}
 }
@@ -88,9 +90,9 @@ func TestOutboxEnds(t *testing.T) {
 	}
 	t.Run("finish sends what is there first", func(t *testing.T) {
 		o := newOutbox(share)
-		o.deliver(answers(1))
+		deliver(o, answers(1))
 		o.finish(errStopping)
-		if ended(o) || o.deliver(answers(2)) {
+		if ended(o) || deliver(o, answers(2)) {
 			t.Fatal("ended too early, or took more")
 		}
 		if f := o.next(false); len(f.GetAnswers()) != 1 || o.next(false) != nil || !ended(o) || !errors.Is(o.err(), errStopping) {
@@ -101,13 +103,13 @@ func TestOutboxEnds(t *testing.T) {
 		o := newOutbox(share)
 		o.took(2)
 		o.halfClose()
-		o.deliver(answers(1))
+		deliver(o, answers(1))
 		o.next(false)
 		o.answered(1, 0)
 		if ended(o) {
 			t.Fatal("ended with one answer to come")
 		}
-		o.deliver(answers(2))
+		deliver(o, answers(2))
 		o.next(false)
 		o.answered(1, 0)
 		if !ended(o) || o.err() != nil {
@@ -116,7 +118,7 @@ func TestOutboxEnds(t *testing.T) {
 	})
 	t.Run("abort is at once and once", func(t *testing.T) {
 		o := newOutbox(share)
-		o.deliver(answers(1))
+		deliver(o, answers(1))
 		o.abort(errFailed)
 		o.abort(errStopping)
 		o.finish(errStopping)

@@ -3,6 +3,8 @@ package replica
 import (
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	dlmv1 "dlm/api/dlm/v1"
 )
 
@@ -13,8 +15,7 @@ const frameBytes = 1 << 20
 type conn struct {
 	id     uint64
 	unary  bool
-	frames []*dlmv1.ServerFrame // ready to be sent
-	bytes  int                  // in the last of them
+	frames []Outgoing // ready to be sent
 }
 
 // connTable knows the live connections, which of them each session's notices go to, and what waits to be sent.
@@ -37,14 +38,14 @@ func (n *Node) Connect(now time.Duration, id uint64) {
 	n.conns.live[id] = c
 	cluster := n.core.ClusterID()
 	limits := n.core.Limits()
-	n.conns.append(c, &dlmv1.ServerFrame{Hello: &dlmv1.Hello{
+	hello := &dlmv1.Hello{
 		ClusterId: cluster[:],
 		MemberId:  n.cfg.MemberID,
 		Version:   n.cfg.Version,
 		DriftPpm:  limits.GetDriftPpm(),
 		Window:    limits.GetWindow(),
-	}})
-	c.bytes = frameBytes // the hello travels alone
+	}
+	n.conns.begin(c).add(hello.SizeVT()).Hello = hello
 }
 
 // ConnectUnary tells of a unary call: a connection without a hello, to which no notices are sent.
@@ -57,13 +58,19 @@ func (n *Node) Disconnect(id uint64) {
 	delete(n.conns.live, id)
 }
 
-// append adds a frame of its own.
-func (t *connTable) append(c *conn, f *dlmv1.ServerFrame) {
+// begin begins another frame.
+func (t *connTable) begin(c *conn) *Outgoing {
 	if len(c.frames) == 0 {
 		t.dirty = append(t.dirty, c)
 	}
-	c.frames = append(c.frames, f)
-	c.bytes = 0
+	c.frames = append(c.frames, Outgoing{Conn: c.id, Frame: &dlmv1.ServerFrame{}})
+	return &c.frames[len(c.frames)-1]
+}
+
+// add counts something of the given size, with its tag and its length, and returns the frame to add it to.
+func (o *Outgoing) add(size int) *dlmv1.ServerFrame {
+	o.Bytes += size + 1 + protowire.SizeVarint(uint64(size))
+	return o.Frame
 }
 
 // frame is the one to add something of the given size to, nil if the connection is gone.
@@ -72,11 +79,13 @@ func (t *connTable) frame(id uint64, size int) *dlmv1.ServerFrame {
 	if c == nil {
 		return nil
 	}
-	if len(c.frames) == 0 || c.bytes+size > frameBytes {
-		t.append(c, &dlmv1.ServerFrame{})
+	if n := len(c.frames); n > 0 {
+		// The hello travels alone.
+		if last := &c.frames[n-1]; last.Bytes+size <= frameBytes && last.Frame.Hello == nil {
+			return last.add(size)
+		}
 	}
-	c.bytes += size
-	return c.frames[len(c.frames)-1]
+	return t.begin(c).add(size)
 }
 
 func (t *connTable) answer(id uint64, a *dlmv1.Answer) {
@@ -113,11 +122,9 @@ func (t *connTable) drain() []Outgoing {
 	var out []Outgoing
 	for _, c := range t.dirty {
 		if t.live[c.id] == c {
-			for _, f := range c.frames {
-				out = append(out, Outgoing{Conn: c.id, Frame: f})
-			}
+			out = append(out, c.frames...)
 		}
-		c.frames, c.bytes = nil, 0
+		c.frames = nil
 	}
 	t.dirty = t.dirty[:0]
 	return out

@@ -264,6 +264,7 @@ type Effects struct {
 type Outgoing struct {
 	Conn  uint64
 	Frame *dlmv1.ServerFrame
+	Bytes int // that it takes
 }
 
 // Flush lets everything that has arrived take effect and says what is to be done outside.

@@ -50,8 +50,7 @@ func (t *queuedTable) remove(at place) {
 
 // enqueued moves a request that was applied and has no answer: it waits in its lock's queue.
 func (n *Node) enqueued(p *pending) {
-	n.requests.onWay--
-	delete(n.requests.open, p.id)
+	n.requests.forget(p)
 	for _, c := range p.conns {
 		n.queued.add(place{p.id.session, p.id.sequence}, c, n.conns.live)
 	}

@@ -14,6 +14,12 @@ import (
 type proposal struct {
 	term, index uint64
 	batch       *dlmv1.Batch
+	asked       []*pending // its requests
+}
+
+// is says whether the entry is the proposal's.
+func (p *proposal) is(e *raftpb.Entry) bool {
+	return p.batch != nil && p.index == e.GetIndex() && p.term == e.GetTerm()
 }
 
 // recoveredEntry is an entry that the log held at the start, and what it says.
@@ -109,13 +115,17 @@ func (n *Node) applyEntry(e *raftpb.Entry) {
 		n.cfg.Observe(index, batch.GetStamp(), batch.GetRequests(), out)
 	}
 	n.files.write(out.Files)
-	n.route(batch.GetRequests(), out)
+	var asked []*pending
+	if n.proposed.is(e) {
+		asked = n.proposed.asked
+	}
+	n.route(asked, out)
 }
 
 // batchOf is the batch of an entry, decoded unless it is known: that of the last proposal, and those that Start has looked at.
 func (n *Node) batchOf(e *raftpb.Entry) (*dlmv1.Batch, error) {
-	if p := n.proposed; p.batch != nil && p.index == e.GetIndex() && p.term == e.GetTerm() {
-		return p.batch, nil
+	if n.proposed.is(e) {
+		return n.proposed.batch, nil
 	}
 	if len(n.recovered) > 0 && n.recovered[0].entry == e {
 		b := n.recovered[0].batch
@@ -165,7 +175,11 @@ func (n *Node) propose() {
 	if !(ok && due <= stamp) && !n.requests.ready(n.now, n.cfg.KeepAliveDelay) {
 		return
 	}
-	batch := &dlmv1.Batch{Version: entryVersion, Stamp: stamp, Requests: n.requests.take(n.cfg.EntryBytes)}
+	asked := n.requests.take(n.cfg.EntryBytes)
+	batch := &dlmv1.Batch{Version: entryVersion, Stamp: stamp, Requests: make([]*dlmv1.Request, len(asked))}
+	for i, p := range asked {
+		batch.Requests[i] = p.req
+	}
 	data, err := encodeEntry(batch)
 	if err != nil {
 		n.fail(fmt.Errorf("replica: %w", err))
@@ -181,6 +195,6 @@ func (n *Node) propose() {
 		return
 	}
 	// One batch is on its way at a time and nothing else is proposed, so it takes the next position.
-	n.proposed = proposal{term: n.rn.BasicStatus().GetTerm(), index: last + 1, batch: batch}
+	n.proposed = proposal{term: n.rn.BasicStatus().GetTerm(), index: last + 1, batch: batch, asked: asked}
 	n.lead = clock{stamp: stamp, at: n.now}
 }

@@ -31,6 +31,7 @@ type pending struct {
 	id    identity
 	req   *dlmv1.Request
 	conns []uint64
+	first [1]uint64     // room for the one that conns mostly holds
 	since time.Duration // when it arrived
 	state pendingState
 	size  int
@@ -41,6 +42,7 @@ type pendingState int
 const (
 	waiting pendingState = iota // for the next batch
 	logged                      // in the batch on its way
+	done                        // answered, or in a queue
 )
 
 // bulkBytes: requests larger than this wait in a line of their own, so that a large append never queues ahead of a keep-alive.
@@ -48,16 +50,39 @@ const bulkBytes = 16 << 10
 
 // requestTable holds every request that has no answer yet, but for those in queues of locks.
 type requestTable struct {
-	open  map[identity]*pending
-	small []*pending // waiting, in order of arrival
-	bulk  []*pending // waiting and large, in order of arrival
-	eager int        // waiting requests that are not keep-alives
-	onWay int        // logged
+	open  map[place]*pending    // those with a sequence
+	keyed map[identity]*pending // the others
+	small []*pending            // waiting, in order of arrival
+	bulk  []*pending            // waiting and large, in order of arrival
+	eager int                   // waiting requests that are not keep-alives
+	onWay int                   // logged
 	// appendBytes is what the appends among them will add to files, about.
 	appendBytes int
 }
 
-func (t *requestTable) init() { t.open = map[identity]*pending{} }
+func (t *requestTable) init() {
+	t.open, t.keyed = map[place]*pending{}, map[identity]*pending{}
+}
+
+func (t *requestTable) find(id identity) *pending {
+	if id.key == "" {
+		return t.open[place{id.session, id.sequence}]
+	}
+	return t.keyed[id]
+}
+
+// forget removes a request that is dealt with.
+func (t *requestTable) forget(p *pending) {
+	if p.state == logged {
+		t.onWay--
+	}
+	p.state = done
+	if p.id.key == "" {
+		delete(t.open, place{p.id.session, p.id.sequence})
+	} else {
+		delete(t.keyed, p.id)
+	}
+}
 
 // unlogged counts what waits for the log or is on its way into it.
 func (t *requestTable) unlogged() int { return len(t.small) + len(t.bulk) + t.onWay }
@@ -68,7 +93,11 @@ func lazy(r *dlmv1.Request) bool {
 }
 
 func (t *requestTable) add(p *pending) {
-	t.open[p.id] = p
+	if p.id.key == "" {
+		t.open[place{p.id.session, p.id.sequence}] = p
+	} else {
+		t.keyed[p.id] = p
+	}
 	if p.size > bulkBytes {
 		t.bulk = append(t.bulk, p)
 	} else {
@@ -100,13 +129,13 @@ func (t *requestTable) ready(now, delay time.Duration) bool {
 }
 
 // take removes the requests of the next batch: at most about `limit` bytes, but at least one if any waits.
-func (t *requestTable) take(limit uint64) []*dlmv1.Request {
-	var out []*dlmv1.Request
+func (t *requestTable) take(limit uint64) []*pending {
+	out := make([]*pending, 0, len(t.small))
 	var bytes uint64
-	fill := func(line []*pending) []*pending {
+	fill := func(line []*pending) (rest []*pending) {
 		for i, p := range line {
 			if len(out) > 0 && bytes+uint64(p.size) > limit {
-				return slices.Clone(line[i:])
+				return slices.Delete(line, 0, i)
 			}
 			bytes += uint64(p.size)
 			p.state = logged
@@ -114,9 +143,10 @@ func (t *requestTable) take(limit uint64) []*dlmv1.Request {
 			if !lazy(p.req) {
 				t.eager--
 			}
-			out = append(out, p.req)
+			out = append(out, p)
 		}
-		return nil
+		clear(line)
+		return line[:0]
 	}
 	t.small = fill(t.small)
 	if len(t.small) == 0 {
@@ -149,7 +179,7 @@ func (n *Node) receiveRequest(id uint64, r *dlmv1.Request) {
 		return
 	}
 	key := identityOf(r)
-	if p := n.requests.open[key]; p != nil {
+	if p := n.requests.find(key); p != nil {
 		n.joinPending(id, r, p)
 		return
 	}
@@ -177,7 +207,9 @@ func (n *Node) receiveRequest(id uint64, r *dlmv1.Request) {
 		n.refuse(id, r, reason, detail)
 		return
 	}
-	n.requests.add(&pending{id: key, req: r, conns: []uint64{id}, since: n.now, size: r.SizeVT()})
+	p := &pending{id: key, req: r, first: [1]uint64{id}, since: n.now, size: r.SizeVT()}
+	p.conns = p.first[:]
+	n.requests.add(p)
 }
 
 // fenced answers a request of an instance that the applied log has fenced off already. That is for good (instances only
@@ -230,8 +262,7 @@ func (n *Node) refuse(id uint64, r *dlmv1.Request, reason dlmv1.Reason, detail s
 
 // refuseAll refuses every request that has no answer, in order of identity.
 func (t *requestTable) refuseAll(n *Node, reason dlmv1.Reason, detail string) {
-	for _, id := range sortedIdentities(t.open) {
-		p := t.open[id]
+	for _, p := range t.sorted() {
 		for _, c := range p.conns {
 			n.refuse(c, p.req, reason, detail)
 		}

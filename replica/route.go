@@ -5,8 +5,8 @@ import (
 	"dlm/core"
 )
 
-// route sends what a batch brought forth to those who asked.
-func (n *Node) route(requests []*dlmv1.Request, out core.Output) {
+// route sends what a batch brought forth to those who asked. asked are its requests, if they came to this node.
+func (n *Node) route(asked []*pending, out core.Output) {
 	for _, a := range out.Answers {
 		if p := n.requests.answered(a); p != nil {
 			n.deliver(p, a)
@@ -18,9 +18,9 @@ func (n *Node) route(requests []*dlmv1.Request, out core.Output) {
 		}
 		n.queued.remove(at)
 	}
-	for _, r := range requests {
+	for _, p := range asked {
 		// What has no answer by now waits in its lock's queue.
-		if p := n.requests.open[identityOf(r)]; p != nil && p.state == logged {
+		if p.state == logged {
 			n.enqueued(p)
 		}
 	}
@@ -35,21 +35,18 @@ func (t *requestTable) answered(a *dlmv1.Answer) *pending {
 	if id.sequence == 0 {
 		// An open's answer names the session that it made, which its request could not.
 		id = identity{session: a.GetSession(), key: string(a.GetKey())}
-		if p := t.open[id]; p == nil || p.state == waiting {
+		if p := t.find(id); p == nil || p.state == waiting {
 			id.session = 0
 		}
 	}
-	p := t.open[id]
+	p := t.find(id)
 	if p == nil || p.state == waiting {
 		return nil
-	}
-	if p.state == logged {
-		t.onWay--
 	}
 	if p.req.GetAppend() != nil {
 		t.appendBytes -= p.size
 	}
-	delete(t.open, id)
+	t.forget(p)
 	return p
 }
 

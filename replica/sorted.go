@@ -7,15 +7,19 @@ import (
 
 // These are the only places where this package visits a map: in order, so that nothing depends on map order.
 
-func sortedIdentities(m map[identity]*pending) []identity {
-	ids := make([]identity, 0, len(m))
-	for id := range m {
-		ids = append(ids, id)
+// sorted is all requests in order of identity.
+func (t *requestTable) sorted() []*pending {
+	all := make([]*pending, 0, len(t.open)+len(t.keyed))
+	for _, p := range t.open {
+		all = append(all, p)
 	}
-	slices.SortFunc(ids, func(a, b identity) int {
-		return cmp.Or(cmp.Compare(a.session, b.session), cmp.Compare(a.sequence, b.sequence), cmp.Compare(a.key, b.key))
+	for _, p := range t.keyed {
+		all = append(all, p)
+	}
+	slices.SortFunc(all, func(a, b *pending) int {
+		return cmp.Or(cmp.Compare(a.id.session, b.id.session), cmp.Compare(a.id.sequence, b.id.sequence), cmp.Compare(a.id.key, b.id.key))
 	})
-	return ids
+	return all
 }
 
 func sortedPlaces(m map[place]uint64) []place {
