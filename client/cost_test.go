@@ -70,9 +70,7 @@ func BenchmarkLibrary(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer c.Leave()
-			ctx, cancel := context.WithCancel(context.Background())
-			defer cancel()
-			s, err := c.OpenSession(ctx)
+			s, err := c.OpenSession(b.Context())
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -81,6 +79,8 @@ func BenchmarkLibrary(b *testing.B) {
 			var all sync.WaitGroup
 			for w := range workers {
 				all.Go(func() {
+					ctx, cancel := context.WithCancel(b.Context())
+					defer cancel()
 					name := fmt.Sprintf("lock/%06d", w)
 					for n := w; n < b.N; n += workers {
 						l, err := s.Lock(ctx, name)

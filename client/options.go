@@ -137,7 +137,11 @@ func Value(b []byte) LockOption {
 }
 
 func newAcquire(name string, opts []LockOption) (*dlmv1.Acquire, error) {
-	o := lockOptions{acquire: &dlmv1.Acquire{Lock: name}}
+	a := &dlmv1.Acquire{Lock: name}
+	if len(opts) == 0 {
+		return a, nil
+	}
+	o := lockOptions{acquire: a}
 	for _, opt := range opts {
 		opt(&o)
 	}

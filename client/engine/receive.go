@@ -83,7 +83,7 @@ func (e *Engine) onAnswer(now time.Duration, a *dlmv1.Answer) {
 }
 
 func (s *session) onAnswer(now time.Duration, a *dlmv1.Answer) {
-	r := s.find(a.GetSequence())
+	r := s.open.find(a.GetSequence())
 	if r != nil && !r.sent {
 		return // it can only be an answer to another instance's request
 	}
@@ -236,7 +236,7 @@ func (e *Engine) onNotice(now time.Duration, n *dlmv1.Notice) {
 }
 
 func (s *session) onQueued(now time.Duration, n *dlmv1.Notice) {
-	r := s.find(n.GetSequence())
+	r := s.open.find(n.GetSequence())
 	if r == nil || r.kind != kindAcquire || !r.sent {
 		return
 	}

@@ -18,10 +18,10 @@ type session struct {
 	err      error // why it is over; nil = live. Then only its Close may still be open
 
 	// next is the next sequence; acked is the highest one that the server is known to have seen. open are the awaited
-	// requests, in order of sequence. Each is admitted only if both its number and its distance from acked fit.
+	// requests. Each is admitted only if both its number and its distance from acked fit.
 	next, acked uint64
 	window      int // how many the server lets it await
-	open        []*request
+	open        awaited
 	waiting     [classes][]*request
 
 	// deadline is the latest one that came with a list of losses, or from before there were holds: see renewedBy.
@@ -86,7 +86,7 @@ func (s *session) expire(e *Engine, now time.Duration, t *timer) {
 	case t == &s.keep:
 		s.wantKeepAlive()
 	case s.err != nil: // its Close got its chance
-		if len(s.open) > 0 && s.open[0].call != nil {
+		if open := s.open.all(); len(open) > 0 && open[0].call != nil {
 			e.timers.arm(&s.lapse, s, now+s.ttl)
 			return
 		}
@@ -124,7 +124,7 @@ func (s *session) sized(a *dlmv1.Answer) {
 
 func (s *session) room(c class) bool {
 	limit := s.limit(c)
-	return len(s.open) < limit && s.next <= s.acked+uint64(limit)
+	return s.open.count < limit && s.next <= s.acked+uint64(limit)
 }
 
 // submit sends a request as soon as the window has room for it, in order within its class.
@@ -145,7 +145,7 @@ func (s *session) submit(r *request) {
 func (s *session) admit(r *request) {
 	r.sequence = s.next
 	s.next++
-	s.open = append(s.open, r)
+	s.open.add(r)
 	s.e.makeReady(r)
 }
 
@@ -172,33 +172,6 @@ func (s *session) probe() {
 	}
 }
 
-// index finds a sequence among the open ones.
-func (s *session) index(sequence uint64) (int, bool) {
-	if len(s.open) == 0 || sequence < s.open[0].sequence {
-		return 0, false
-	}
-	// Mostly there are no gaps between them.
-	if i := sequence - s.open[0].sequence; i < uint64(len(s.open)) && s.open[i].sequence == sequence {
-		return int(i), true
-	}
-	return slices.BinarySearchFunc(s.open, sequence, func(r *request, seq uint64) int {
-		switch {
-		case r.sequence < seq:
-			return -1
-		case r.sequence > seq:
-			return 1
-		}
-		return 0
-	})
-}
-
-func (s *session) find(sequence uint64) *request {
-	if i, ok := s.index(sequence); ok {
-		return s.open[i]
-	}
-	return nil
-}
-
 // remove ends a request: its answer is not awaited any more.
 func (s *session) remove(r *request) {
 	if r.state == stateDone {
@@ -210,49 +183,21 @@ func (s *session) remove(r *request) {
 		s.waiting[r.class] = slices.DeleteFunc(s.waiting[r.class], func(o *request) bool { return o == r })
 		return
 	}
-	if i, ok := s.index(r.sequence); ok {
-		if i < len(s.open)/2 { // answers come about in order: move the shorter side
-			copy(s.open[1:i+1], s.open[:i])
-			s.open[0] = nil
-			s.open = s.open[1:]
-		} else {
-			s.open = slices.Delete(s.open, i, i+1)
-		}
-	}
+	s.open.remove(r.sequence)
 	if s.keepAlive == r {
 		s.keepAlive = nil
 	}
 	s.pump()
 }
 
-// awaits says which sequences are still awaited: all from the watermark up, and those listed. Sequences between the
-// watermark and r that are no longer open cost the server room in the window, listing costs bytes: as few are listed as
-// half of the free window allows.
-func (s *session) awaits(r *request) (watermark uint64, awaited []uint64) {
-	at, _ := s.index(r.sequence)
-	budget := uint64(max(0, s.window-len(s.open)) / 2)
-	gaps := func(i int) uint64 { return r.sequence - s.open[i].sequence - uint64(at-i) }
-	from := 0
-	if gaps(0) > budget {
-		lo, hi := 0, at // gaps(lo) > budget >= gaps(hi)
-		for lo+1 < hi {
-			if mid := (lo + hi) / 2; gaps(mid) > budget {
-				lo = mid
-			} else {
-				hi = mid
-			}
-		}
-		from = hi
-	}
-	for _, o := range s.open[:from] {
-		awaited = append(awaited, o.sequence)
-	}
-	return s.open[from].sequence, awaited
+// awaits says which sequences are still awaited. Up to half of the free window may be taken by those that are not.
+func (s *session) awaits(r *request) (watermark uint64, listed []uint64) {
+	return s.open.watermark(r.sequence, uint64(max(0, s.window-s.open.count)/2))
 }
 
 // requeue: the connection is gone.
 func (s *session) requeue() {
-	for _, r := range s.open {
+	for _, r := range s.open.all() {
 		switch {
 		case r == s.keepAlive:
 			s.wantKeepAlive()
@@ -356,13 +301,13 @@ func (s *session) finish(why error) {
 		s.e.timers.disarm(&s.holds[token].timer)
 	}
 	s.holds = map[uint64]*hold{}
-	all := slices.Clone(s.open)
+	all := s.open.all()
 	for c := range s.waiting {
 		all = append(all, s.waiting[c]...)
 		s.waiting[c] = nil
 	}
 	all = append(all, s.e.congestion.of(s)...)
-	s.open = nil
+	s.open = awaited{}
 	for _, r := range all {
 		s.e.end(r)
 		s.e.complete(r.call, Completion{Session: s.id, Err: why})
@@ -394,10 +339,10 @@ func (s *session) sendClose(now time.Duration, c *call) {
 
 func (s *session) forget() {
 	s.e.timers.disarm(&s.lapse)
-	for _, r := range s.open {
+	for _, r := range s.open.all() {
 		s.e.end(r)
 	}
-	s.open = nil
+	s.open = awaited{}
 	if s.e.sessions[s.id] == s {
 		delete(s.e.sessions, s.id)
 	}

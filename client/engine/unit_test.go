@@ -188,7 +188,7 @@ func TestReserves(t *testing.T) {
 	}
 	b.flush()
 	w.run(20 * time.Second)
-	if n := len(b.e.sessions[sb].open); n > 16 || n < 8 {
+	if n := b.e.sessions[sb].open.count; n > 16 || n < 8 {
 		t.Errorf("%d requests are awaited", n)
 	}
 	b.must(b.e.Unlock(b.clock(), b.clock()+time.Second, sb, "mine", mine))
