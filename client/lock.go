@@ -56,7 +56,7 @@ func (k *locking) end(l *loop, _ *call, d engine.Completion) error {
 		lk.end(context.Cause(lk.s.ctx))
 		return nil
 	}
-	l.keep(lk)
+	l.keep(lk, d.LeaseEnd)
 	return nil
 }
 

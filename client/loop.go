@@ -180,11 +180,11 @@ func (l *loop) event(ev engine.Event) {
 	}
 }
 
-// keep registers a hold that was just granted.
-func (l *loop) keep(lk *Lock) {
+// keep registers a hold that lasts until then at least.
+func (l *loop) keep(lk *Lock, until time.Duration) {
+	lk.leaseEnd.Store(int64(until))
 	lk.s.locks[lk.token] = lk
 	l.held++
-	l.refresh(lk)
 }
 
 // refresh copies the engine's present lease end to where Held reads it without asking.

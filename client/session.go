@@ -56,7 +56,9 @@ func (c *Client) session(ctx context.Context, what string, o sessionOptions, sta
 			s.ttl = time.Duration(d.Answer.GetTtlNanos())
 			l.sessions[s.id] = s
 			for _, h := range d.Answer.GetHolds() {
-				l.keep(&Lock{s: s, name: h.GetLock(), mode: h.GetMode(), token: h.GetToken()})
+				lk := &Lock{s: s, name: h.GetLock(), mode: h.GetMode(), token: h.GetToken()}
+				l.keep(lk, 0)
+				l.refresh(lk)
 			}
 		}
 	}})

@@ -271,6 +271,7 @@ func (a *actor) lock(op *Op) {
 			return
 		}
 		h := &hold{a: a, op: op, session: session, token: d.Answer.GetToken(), stepsLeft: op.Steps}
+		a.c.w.leases.granted(a.c, session, op.Lock, h.token, d.LeaseEnd)
 		a.c.w.leases.claim(a.c, session, op.Lock, h.token, op.Shared)
 		a.c.w.count("lock granted to an actor")
 		h.pause()

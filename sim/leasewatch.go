@@ -1,5 +1,7 @@
 package sim
 
+import "time"
+
 // leaseWatch is a leaseChecker that asks the world's engines.
 type leaseWatch struct {
 	leaseChecker
@@ -22,6 +24,13 @@ func (l *leaseWatch) claim(c *client, session uint64, lock string, token uint64,
 	}
 	l.told = append(l.told, k)
 	l.add(k)
+}
+
+// granted takes until when a grant said that it lasts, which the library believes without asking the engine again.
+func (l *leaseWatch) granted(c *client, session uint64, lock string, token uint64, until time.Duration) {
+	if end, ok := c.engine.LeaseEnd(session, lock, token); ok && until > end {
+		l.world.fail("G2", "client %d was told that token %d of %q lasts until %v, its engine counts on %v", c.id, token, lock, until, end)
+	}
 }
 
 func (l *leaseWatch) says(k *claim) bool {

@@ -1,6 +1,10 @@
 package engine
 
-import dlmv1 "dlm/api/dlm/v1"
+import (
+	"time"
+
+	dlmv1 "dlm/api/dlm/v1"
+)
 
 // Effects is what the caller is to do after a Flush, in this order, and before the next one, which uses the room of Done again.
 type Effects struct {
@@ -38,6 +42,8 @@ type Completion struct {
 	Read *dlmv1.ReadAnswer
 	// Session that was opened or attached, or that the call belonged to.
 	Session uint64
+	// LeaseEnd of a lock that was acquired, as Engine.LeaseEnd would say.
+	LeaseEnd time.Duration
 	// Err is nil exactly if the call succeeded.
 	Err error
 

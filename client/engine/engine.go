@@ -138,7 +138,7 @@ func (e *Engine) LeaseEnd(session uint64, lock string, token uint64) (time.Durat
 	if h == nil || h.lock.name != lock {
 		return 0, false
 	}
-	return min(s.leaseEnd(), h.end(e)), true
+	return h.leaseEnd(), true
 }
 
 // SessionEnd is the local time until which the session surely lives if nothing else happens; false = it does not.

@@ -57,6 +57,8 @@ func (h *hold) end(e *Engine) time.Duration {
 	return end
 }
 
+func (h *hold) leaseEnd() time.Duration { return min(h.s.leaseEnd(), h.end(h.s.e)) }
+
 func (h *hold) arm(e *Engine) {
 	if h.deadline != 0 || len(h.caps) > 0 {
 		e.timers.arm(&h.timer, h, h.end(e))
@@ -216,6 +218,7 @@ func (s *session) onAcquired(now time.Duration, r *request, a *dlmv1.Answer) {
 		}
 		h := s.newHold(l, token, a.GetHoldDeadline(), a.GetIndex())
 		h.limit, h.limitKnown = r.op.GetAcquire().GetHoldLimitNanos(), true
+		done.LeaseEnd = h.leaseEnd()
 	case a.GetReason() == dlmv1.Reason_REASON_ALREADY_HELD && r.call != nil && token != 0 && s.holds[token] == nil:
 		// A hold that nobody here knows of: away with it, and again.
 		s.giveBack(l, token)
