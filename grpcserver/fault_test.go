@@ -46,6 +46,11 @@ func (f *faultyFS) wrap(file vfs.File, err error) (vfs.File, error) {
 func (f *faultyFS) Create(name string) (vfs.File, error) { return f.wrap(f.FS.Create(name)) }
 func (f *faultyFS) Open(name string) (vfs.File, error)   { return f.wrap(f.FS.Open(name)) }
 
+func (f faultyFile) WriteSynced(p []byte, off int64) error {
+	_, err := f.WriteAt(p, off)
+	return errors.Join(err, f.Sync())
+}
+
 func (f faultyFile) Sync() error {
 	if hold := f.fs.hold.Load(); hold != nil {
 		<-*hold

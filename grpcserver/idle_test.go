@@ -36,6 +36,12 @@ func (f countingFile) WriteAt(p []byte, at int64) (int, error) {
 	return f.File.WriteAt(p, at)
 }
 
+func (f countingFile) WriteSynced(p []byte, at int64) error {
+	f.fs.writes.Add(1)
+	f.fs.syncs.Add(1)
+	return f.File.WriteSynced(p, at)
+}
+
 func (f countingFile) Sync() error {
 	f.fs.syncs.Add(1)
 	return f.File.Sync()

@@ -258,6 +258,15 @@ func (f steppedFile) WriteAt(p []byte, off int64) (n int, err error) {
 
 func (f steppedFile) Sync() error { return f.k.do("sync", f.name, f.File.Sync) }
 
+// WriteSynced stops between its halves too: a power cut in its midst leaves any part of it.
+func (f steppedFile) WriteSynced(p []byte, off int64) error {
+	if _, err := f.WriteAt(p, off); err != nil {
+		return err
+	}
+	halves := f.File.(interface{ SyncRange(off int64, length int) error })
+	return f.k.do("sync", f.name, func() error { return halves.SyncRange(off, len(p)) })
+}
+
 func (f steppedFile) Truncate(size int64) error {
 	return f.k.do("truncate", f.name, func() error { return f.File.Truncate(size) })
 }

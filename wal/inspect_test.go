@@ -29,6 +29,7 @@ func (l lookOnly) Open(n string) (vfs.File, error) {
 type lookOnlyFile struct{ vfs.File }
 
 func (lookOnlyFile) WriteAt([]byte, int64) (int, error) { return 0, fs.ErrPermission }
+func (lookOnlyFile) WriteSynced([]byte, int64) error    { return fs.ErrPermission }
 func (lookOnlyFile) Sync() error                        { return fs.ErrPermission }
 func (lookOnlyFile) Truncate(int64) error               { return fs.ErrPermission }
 

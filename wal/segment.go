@@ -110,7 +110,7 @@ func (s *Store) writeFrame(b []byte, kind byte) error {
 	if kind == frameBatch {
 		l.buffer = b
 	}
-	if err := writeAndSync(l.active.file, b, l.active.end); err != nil {
+	if err := l.active.file.WriteSynced(b, l.active.end); err != nil {
 		return named(segmentName(s.dir, l.active.header.number), err)
 	}
 	l.active.end += need
@@ -121,13 +121,6 @@ func (s *Store) writeFrame(b []byte, kind byte) error {
 // noteRoom keeps what Room says: the last sector is for the end mark.
 func (s *Store) noteRoom() {
 	s.room.Store(max(s.log.active.header.size-s.log.active.end-sectorSize, 0))
-}
-
-func writeAndSync(f vfs.File, b []byte, offset int64) error {
-	if _, err := f.WriteAt(b, offset); err != nil {
-		return err
-	}
-	return f.Sync()
 }
 
 // rotate makes the next segment the active one. Only when its head is
@@ -148,7 +141,7 @@ func (s *Store) rotate(need int64) error {
 	l.active = activeSegment{file: f, header: header, end: sectorSize}
 	s.noteRoom()
 	mark := finishFrame(make([]byte, frameHeaderSize), frameEnd, old.header.salt, old.end)
-	err = errors.Join(writeAndSync(old.file, mark, old.end), old.file.Close())
+	err = errors.Join(old.file.WriteSynced(mark, old.end), old.file.Close())
 	return named(segmentName(s.dir, old.header.number), err)
 }
 

@@ -43,6 +43,11 @@ func (m *meddler) Remove(name string) error           { m.between(); return m.FS
 func (m *meddler) Rename(from, to string) error       { m.between(); return m.FS.Rename(from, to) }
 func (m *meddler) SyncDir(dir string) error           { m.between(); return m.FS.SyncDir(dir) }
 
+func (f meddledFile) WriteSynced(p []byte, off int64) error {
+	f.m.between()
+	return f.File.WriteSynced(p, off)
+}
+
 func (f meddledFile) WriteAt(p []byte, off int64) (int, error) {
 	f.m.between()
 	return f.File.WriteAt(p, off)

@@ -19,7 +19,12 @@ type withoutSync struct{ vfs.FS }
 
 type fileWithoutSync struct{ vfs.File }
 
-func (fileWithoutSync) Sync() error                        { return nil }
+func (fileWithoutSync) Sync() error { return nil }
+func (f fileWithoutSync) WriteSynced(p []byte, off int64) error {
+	_, err := f.WriteAt(p, off)
+	return err
+}
+
 func (withoutSync) SyncDir(string) error                   { return nil }
 func (f withoutSync) Create(name string) (vfs.File, error) { return lazily(f.FS.Create(name)) }
 func (f withoutSync) Open(name string) (vfs.File, error)   { return lazily(f.FS.Open(name)) }

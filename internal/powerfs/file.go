@@ -191,6 +191,14 @@ func (h handle) Sync() error {
 	return h.in.flush(pause)
 }
 
+// WriteSynced implements vfs.File. It syncs more than it has to.
+func (h handle) WriteSynced(p []byte, off int64) error {
+	if _, err := h.WriteAt(p, off); err != nil {
+		return err
+	}
+	return h.Sync()
+}
+
 // Truncate implements vfs.File.
 func (h handle) Truncate(size int64) error {
 	h.fs.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"io"
 	"io/fs"
+	"slices"
 
 	"dlm/wal/vfs"
 )
@@ -85,30 +86,44 @@ func (n *inode) sync() {
 	if !n.anyChange {
 		return
 	}
-	keepsLost := false
-	for s, state := range n.sectorIs {
-		switch state {
-		case dirty:
-			content := n.sector(s)
-			n.store(s, content[:])
-			n.sectorIs[s] = clean
-		case lost:
-			keepsLost = true
-		}
-	}
+	n.syncRange(0, len(n.sectorIs)*sectorSize)
 	if n.lengthIs == dirty {
 		n.length, n.lengthIs = len(n.cache), clean
 	}
-	n.anyChange = keepsLost || n.lengthIs == lost
+	n.anyChange = slices.Contains(n.sectorIs, lost) || n.lengthIs == lost
+}
+
+// syncRange syncs the sectors of these bytes, and the length if it has to reach that far.
+func (n *inode) syncRange(from, to int) {
+	for s := from / sectorSize; s*sectorSize < to && s < len(n.sectorIs); s++ {
+		if n.sectorIs[s] == dirty {
+			content := n.sector(s)
+			n.store(s, content[:])
+			n.sectorIs[s] = clean
+		}
+	}
+	if to = min(to, len(n.cache)); to > n.length && n.lengthIs == dirty {
+		n.length = to
+		if to == len(n.cache) {
+			n.lengthIs = clean
+		}
+	}
 }
 
 func (n *inode) syncFailed() {
-	for s, state := range n.sectorIs {
-		if state == dirty {
+	n.syncRangeFailed(0, len(n.sectorIs)*sectorSize)
+	if n.lengthIs == dirty {
+		n.lengthIs = lost
+	}
+}
+
+func (n *inode) syncRangeFailed(from, to int) {
+	for s := from / sectorSize; s*sectorSize < to && s < len(n.sectorIs); s++ {
+		if n.sectorIs[s] == dirty {
 			n.sectorIs[s] = lost
 		}
 	}
-	if n.lengthIs == dirty {
+	if to > n.length && n.lengthIs == dirty {
 		n.lengthIs = lost
 	}
 }
@@ -247,6 +262,26 @@ func (h *handle) Sync() error {
 	}
 	h.n.sync()
 	return nil
+}
+
+// SyncRange is the second half of WriteSynced, for who stops between the two.
+func (h *handle) SyncRange(off int64, length int) error {
+	if err := h.changing("sync"); err != nil {
+		return err
+	}
+	if due(&h.d.failSync) {
+		h.n.syncRangeFailed(int(off), int(off)+length)
+		return ErrInjected
+	}
+	h.n.syncRange(int(off), int(off)+length)
+	return nil
+}
+
+func (h *handle) WriteSynced(p []byte, off int64) error {
+	if _, err := h.WriteAt(p, off); err != nil {
+		return err
+	}
+	return h.SyncRange(off, len(p))
 }
 
 func (h *handle) Truncate(size int64) error {

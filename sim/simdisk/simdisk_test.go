@@ -180,3 +180,63 @@ func TestStopAfter(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestWriteSynced: these bytes are durable, and nothing that was written before.
+func TestWriteSynced(t *testing.T) {
+	lost := 0
+	for seed := range uint64(60) {
+		d := New(rand.NewPCG(seed, 0))
+		f := create(t, d, "a")
+		write(t, f, 0, make([]byte, 1536))
+		if err := errors.Join(f.Sync(), d.FS().SyncDir(".")); err != nil {
+			t.Fatal(err)
+		}
+		write(t, f, 0, []byte("before"))
+		if err := errors.Join(f.WriteSynced([]byte("inside"), 512), f.WriteSynced([]byte("longer"), 2048)); err != nil {
+			t.Fatal(err)
+		}
+		d.PowerCut()
+		got := content(t, d, "a")
+		if len(got) != 2054 || string(got[512:518]) != "inside" || string(got[2048:]) != "longer" {
+			t.Fatalf("%d bytes, %q and then %q", len(got), got[512:518], got[2048:])
+		}
+		if string(got[:6]) != "before" {
+			lost++
+		}
+	}
+	if lost < 20 {
+		t.Errorf("what was not synced was lost %d times of 60", lost)
+	}
+}
+
+// TestFailedWriteSynced: what it wrote is lost as by a failed sync, and a sync of what was written before fails not.
+func TestFailedWriteSynced(t *testing.T) {
+	lost := 0
+	for seed := range uint64(60) {
+		d := New(rand.NewPCG(seed, 0))
+		f := create(t, d, "a")
+		write(t, f, 0, make([]byte, 1024))
+		if err := errors.Join(f.Sync(), d.FS().SyncDir(".")); err != nil {
+			t.Fatal(err)
+		}
+		write(t, f, 0, []byte("before"))
+		d.FailSync(0)
+		if err := f.WriteSynced([]byte("new"), 512); !errors.Is(err, ErrInjected) {
+			t.Fatal(err)
+		}
+		if err := f.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		d.PowerCut()
+		got := content(t, d, "a")
+		if string(got[:6]) != "before" {
+			t.Fatalf("%q", got[:6])
+		}
+		if string(got[512:515]) != "new" {
+			lost++
+		}
+	}
+	if lost < 20 {
+		t.Errorf("lost %d of 60", lost)
+	}
+}

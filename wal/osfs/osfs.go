@@ -87,24 +87,43 @@ func (osFS) SyncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-type file struct{ *os.File }
+type file struct {
+	*os.File
+	writable bool
+	direct   directWriter
+}
 
 func open(name string, flag int) (vfs.File, error) {
 	f, err := os.OpenFile(name, flag, 0o600)
 	if err != nil {
 		return nil, noSpace(err)
 	}
-	return file{f}, nil
+	return &file{File: f, writable: flag&os.O_RDWR != 0}, nil
 }
 
-func (f file) WriteAt(p []byte, off int64) (int, error) {
+func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	n, err := f.File.WriteAt(p, off)
 	return n, noSpace(withoutName(err))
 }
 
-func (f file) Truncate(size int64) error { return noSpace(withoutName(f.File.Truncate(size))) }
+func (f *file) Truncate(size int64) error { return noSpace(withoutName(f.File.Truncate(size))) }
 
-func (f file) Sync() error { return syncData(f.File) }
+func (f *file) Sync() error { return syncData(f.File) }
+
+// WriteSynced goes past the page cache where that is possible.
+func (f *file) WriteSynced(p []byte, off int64) error {
+	if f.writable { // it is opened once more for that
+		if done, err := f.direct.write(f.File, p, off); done || err != nil {
+			return noSpace(err)
+		}
+	}
+	if _, err := f.WriteAt(p, off); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+func (f *file) Close() error { return errors.Join(f.File.Close(), f.direct.close()) }
 
 // withoutName leaves the name out of an error: it is the one of the time when
 // the file was opened, and only the caller knows what it is called now.
@@ -116,7 +135,7 @@ func withoutName(err error) error {
 	return err
 }
 
-func (f file) Size() (int64, error) {
+func (f *file) Size() (int64, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return 0, err

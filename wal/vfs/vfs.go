@@ -8,12 +8,13 @@
 //
 //  1. A write is readable at once and durable only after Sync of a handle of
 //     that file has returned nil. Sync covers the file's bytes and length,
-//     never the name under which it can be found.
+//     never the name under which it can be found. WriteSynced covers its own
+//     bytes and nothing else.
 //  2. Create, Remove and Rename are visible at once and durable only after
 //     SyncDir of their directory. Before that, any subset of them may
 //     survive a power cut. One Rename is never seen half done.
 //  3. MkdirAll is durable when it returns.
-//  4. After a failed Sync the file may read back as if nothing had happened
+//  4. After a failed Sync or WriteSynced the file may read back as if nothing had happened
 //     while the disk has lost it, and a later Sync may succeed without having
 //     written anything. A failed SyncDir keeps its changes pending instead
 //     (file systems with a journal turn read-only when it breaks).
@@ -70,6 +71,9 @@ type File interface {
 	WriteAt(p []byte, off int64) (int, error)
 	// Sync makes bytes and length durable.
 	Sync() error
+	// WriteSynced is WriteAt that makes what it writes durable: these bytes, and the length if they are past the end. Of what
+	// was written before it and not synced it says nothing. It fails as either of the two does.
+	WriteSynced(p []byte, off int64) error
 	// Truncate changes the length; new bytes are zero.
 	Truncate(size int64) error
 	// Size returns the length in bytes.
