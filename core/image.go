@@ -30,6 +30,8 @@ type Image struct {
 	heldLocks, heldFiles encoder
 	tail                 encoder  // the ended sessions
 	ready                [][]byte // to be handed out before out
+	given                []byte   // what Next returned last
+	spare                []byte   // room for what comes after out
 	sum                  uint32
 	live                 map[uint64]bool
 }
@@ -113,8 +115,16 @@ func (i *Image) Stop() {
 
 // Next encodes up to n more records, n >= 1, and returns the next part of the bytes, at most 1 MiB. It takes time
 // proportional to n (but a lock counts as one with however many holders and waiters), and to nothing else. done says that
-// this was the last part. A part may be empty; the caller may keep it.
+// this was the last part. A part may be empty. It is the caller's until the next call, which uses its room again: a large image
+// would otherwise leave as much garbage as it has bytes, and the collector delays requests more than slices do.
 func (i *Image) Next(n int) (part []byte, done bool) {
+	i.spare = i.given
+	part, done = i.next(n)
+	i.given = part
+	return part, done
+}
+
+func (i *Image) next(n int) (part []byte, done bool) {
 	if len(i.ready) == 0 {
 		left := i.sessions.left + i.locks.left + i.files.left
 		i.out.b = slices.Grow(i.out.b, min(min(n, left)*usualRecord, imageBytes+imageBytes/8))
@@ -143,7 +153,7 @@ func (i *Image) Next(n int) (part []byte, done bool) {
 // flush makes what was encoded ready to be handed out.
 func (i *Image) flush() {
 	i.ready = append(i.ready, i.out.b)
-	i.out.b = nil
+	i.out.b, i.spare = i.spare[:0], nil
 }
 
 // step looks at one more record, or turns to the next kind.

@@ -2,6 +2,7 @@ package core
 
 import (
 	"bytes"
+	"runtime"
 	"testing"
 
 	dlmv1 "dlm/api/dlm/v1"
@@ -54,6 +55,25 @@ func TestImageEncodesSlices(t *testing.T) {
 	}
 	if restored.Hash() != want {
 		t.Fatal("the image is another state")
+	}
+}
+
+// The collector runs the more often, the more garbage there is, and requests wait for it: an image must leave little.
+func TestImageUsesItsRoomAgain(t *testing.T) {
+	c := manyLocks(t, 100_000)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	bytes := 0
+	for image, done := c.BeginImage(), false; !done; {
+		var part []byte
+		part, done = image.Next(512)
+		bytes += len(part)
+	}
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > uint64(bytes)/8 {
+		t.Fatalf("an image of %d bytes took %d", bytes, got)
+	} else {
+		t.Logf("an image of %d bytes took %d", bytes, got)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 type imageRun struct {
 	of    *core.Image
 	hash  uint64
+	last  []byte // part: entries must leave it alone until the next one is asked for
 	parts []byte
 	live  []uint64
 }
@@ -19,16 +20,18 @@ type imageRun struct {
 func (r *run) image(n int) {
 	at := &r.taken
 	if at.of == nil {
-		at.of, at.hash, at.parts, at.live = r.core.BeginImage(), r.core.Hash(), nil, nil
+		at.of, at.hash, at.last, at.parts, at.live = r.core.BeginImage(), r.core.Hash(), nil, nil, nil
 		r.core.EachFile(func(f core.FileRecord) { at.live = append(at.live, f.ID) })
 		if r.core.BeginImage() != nil {
 			r.t.Fatal("two images are taken at once")
 		}
 	}
 	for ; n > 0; n-- {
+		at.parts = append(at.parts, at.last...)
 		part, done := at.of.Next(1)
-		at.parts = append(at.parts, part...)
+		at.last = part
 		if done {
+			at.parts = append(at.parts, part...)
 			r.imageDone()
 			return
 		}
