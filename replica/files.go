@@ -19,6 +19,7 @@ type fileSide struct {
 	unwritten int // bytes of the writes in the queue or on their way
 	// stuck: a write did not fit. It waits at the head of the queue.
 	stuck bool
+	aside []string // files of the log to be removed, before anything else: that gives room
 }
 
 // fileJob is one step; exactly one field is set.
@@ -41,7 +42,10 @@ type fileRead struct {
 }
 
 // FileTask is some of the queue's jobs, in order.
-type FileTask struct{ jobs []fileJob }
+type FileTask struct {
+	aside []string
+	jobs  []fileJob
+}
 
 // Writes says whether it writes to a data file.
 func (t *FileTask) Writes() bool {
@@ -80,6 +84,9 @@ func (r *FileResult) DidNotFit() (write, snapshot, segment bool) {
 // Run does the task. It blocks for as long as the disk takes.
 func (t *FileTask) Run(s *wal.Store) FileResult {
 	var res FileResult
+	if res.err = s.Discard(t.aside); res.err != nil {
+		return res
+	}
 	for i, j := range t.jobs {
 		err := j.run(s, &res)
 		if errors.Is(err, wal.ErrFull) {
@@ -169,11 +176,11 @@ func (f *fileSide) write(ops []core.FileOp) {
 
 // start begins a task, if there is one. try: what did not fit may be tried again.
 func (f *fileSide) start(try bool) *FileTask {
-	if f.busy || len(f.queue) == 0 || f.stuck && !try {
+	if f.busy || len(f.queue)+len(f.aside) == 0 || f.stuck && !try && len(f.aside) == 0 {
 		return nil
 	}
-	t := &FileTask{jobs: f.queue}
-	f.queue, f.busy = nil, true
+	t := &FileTask{aside: f.aside, jobs: f.queue}
+	f.aside, f.queue, f.busy = nil, nil, true
 	return t
 }
 

@@ -31,14 +31,16 @@ type LogTask struct {
 	batch wal.Batch
 	write bool
 	cut   uint64
+	full  bool // the disk was: what is cut gives room, and nobody waits for a sync
 }
 
 // LogResult is the outcome of a LogTask.
 type LogResult struct {
 	err   error
 	wrote bool
-	room  int64 // that the log has left
-	ready bool  // the next segment is made
+	aside []string // files that were cut off, for the file goroutine to remove
+	room  int64    // that the log has left
+	ready bool     // the next segment is made
 }
 
 // Err is what went wrong, if anything did.
@@ -57,7 +59,11 @@ func (t *LogTask) Run(s *wal.Store) (res LogResult) {
 	}
 	if t.cut > 0 && (res.err == nil || res.Full()) {
 		full := res.Full()
-		res.err = s.Cut(t.cut)
+		res.aside, res.err = s.Cut(t.cut)
+		if (full || t.full) && res.err == nil {
+			res.err = s.Discard(res.aside)
+			res.aside = nil
+		}
 		if full && res.err == nil { // there may be room now
 			res.err = s.Append(t.batch)
 		}
@@ -92,7 +98,7 @@ func (l *logSide) start(now, markDelay time.Duration, try bool) *LogTask {
 	if l.busy || !write && l.cut == 0 {
 		return nil
 	}
-	t := &LogTask{write: write, cut: l.cut}
+	t := &LogTask{write: write, cut: l.cut, full: l.stuck}
 	if t.write {
 		l.unmarked = len(l.appends) > 0
 		t.batch.HardState = l.hard
@@ -124,6 +130,7 @@ func (n *Node) LogDone(now time.Duration, res LogResult) {
 	n.observeClock(now)
 	n.log.busy = false
 	n.log.doneAt = now
+	n.files.aside = append(n.files.aside, res.aside...)
 	n.space.log, n.space.ready = res.room, res.ready
 	if res.Full() {
 		n.log.putBack()

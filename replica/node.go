@@ -245,7 +245,7 @@ func (n *Node) Idle() bool {
 	if n.stopped && !n.log.busy && !n.files.busy && (n.log.stuck || n.files.stuck && n.requests.unlogged() == 0) {
 		return true
 	}
-	return !n.log.busy && !n.files.busy && !n.log.wants() && len(n.files.queue) == 0 &&
+	return !n.log.busy && !n.files.busy && !n.log.wants() && len(n.files.queue)+len(n.files.aside) == 0 &&
 		n.requests.unlogged() == 0 && n.reads.empty() && !n.snap.taking()
 }
 

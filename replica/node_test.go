@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -332,6 +333,12 @@ func TestFilesSurviveSnapshotsAndPowerCuts(t *testing.T) {
 				t.Fatalf("append: %v", a)
 			}
 			want += data
+		}
+		m.advance(time.Second)
+		for _, name := range m.disk.Names("data") {
+			if strings.HasSuffix(name, ".tmp") && name != "next.tmp" {
+				t.Errorf("round %d: %s is left of what a snapshot made superfluous", round, name)
+			}
 		}
 		m.restart(round%2 == 0)
 		m.node.Connect(m.now, 1)

@@ -129,8 +129,9 @@ func TestFailedSyncOrWrite(t *testing.T) {
 			if err := w.run(60); !errors.Is(err, simdisk.ErrInjected) {
 				t.Fatalf("fault %d: %v", n, err)
 			}
+			_, cut := w.store.Cut(1)
 			for _, call := range []error{
-				w.store.Append(Batch{}), w.store.Seal(), w.store.Cut(1), w.store.SyncFiles(),
+				w.store.Append(Batch{}), w.store.Seal(), cut, w.store.Discard(nil), w.store.SyncFiles(),
 				w.store.SaveSnapshot(Snapshot{Index: 1 << 20}), w.store.WriteFile(9, 0, nil), w.prepare(),
 			} {
 				if !errors.Is(call, ErrBroken) || !errors.Is(call, simdisk.ErrInjected) {

@@ -125,7 +125,7 @@ func TestLargeBatchAndMisuse(t *testing.T) {
 	if _, err = reopen(t, w); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.store.Cut(2); !errors.Is(err, ErrUse) {
+	if _, err := w.store.Cut(2); !errors.Is(err, ErrUse) {
 		t.Error(err)
 	}
 }

@@ -2,7 +2,7 @@
 // snapshot, and the bytes of data files.
 //
 //	 log goroutine                       file goroutine
-//	Append Cut Seal              Begin-, Write-, FinishSnapshot, WriteFile, SyncFiles, PrepareSegment
+//	Append Cut Seal              Begin-, Write-, FinishSnapshot, WriteFile, SyncFiles, PrepareSegment, Discard
 //	      |                         |                |                   |
 //	      v                         v                v                   v
 //	segment-1 segment-2 ...    snapshot-<index>   files/<id>,      next.tmp
@@ -129,13 +129,15 @@
 //     the old one's frames end, and what follows there is not looked at.
 //   - After it: if the new segment is missing, the mark tells so.
 //
-// Cut removes segments from the lowest up and syncs the directory.
-//   - Within: any of them may be back. What is below a gap is removed, if the
-//     snapshot covers it, which the caller has seen to.
+// Cut gives segments temporary names, from the lowest up, and syncs the
+// directory; Discard cuts these files shorter and shorter and removes them.
+//   - Within Cut: any of them may be back, whole. What is below a gap is
+//     removed, if the snapshot covers it, which the caller has seen to.
+//   - Within Discard: Open removes the rest.
 //
 // A snapshot is written under a temporary name, in parts, with a sync now and
 // then and the header last; FinishSnapshot syncs, renames, syncs the
-// directory, and removes the one before.
+// directory, and removes the one before as Cut and Discard remove segments.
 //   - Before the rename: Open removes the unfinished file.
 //   - Before the rename is durable: either is the newest; segments and files
 //     still serve both.

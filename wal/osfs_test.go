@@ -44,7 +44,11 @@ func TestOnTheRealDisk(t *testing.T) {
 	slices.Sort(took)
 	t.Logf("append and sync: median %v, p99 %v", took[len(took)/2], took[len(took)*99/100])
 	content := make([]byte, 10_000)
-	if err := errors.Join(s.WriteFile(1, 0, content), s.SyncFiles(), s.SaveSnapshot(Snapshot{Index: 200, Term: 1}), s.Cut(200), s.Seal(), s.Close()); err != nil {
+	if err := errors.Join(s.WriteFile(1, 0, content), s.SyncFiles(), s.SaveSnapshot(Snapshot{Index: 200, Term: 1})); err != nil {
+		t.Fatal(err)
+	}
+	aside, err := s.Cut(200)
+	if err := errors.Join(err, s.Discard(aside), s.Seal(), s.Close()); err != nil {
 		t.Fatal(err)
 	}
 	s, rec, err := Open(fsys, dir, Options{SegmentBytes: 1 << 20})

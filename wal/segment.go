@@ -189,14 +189,15 @@ func blankSegment(fsys vfs.FS, name string, size int64) (vfs.File, error) {
 	return f, nil
 }
 
-// Cut removes the segments that hold nothing after index, which a durable
-// snapshot covers. The active segment stays.
-func (s *Store) Cut(index uint64) error {
+// Cut drops the segments that hold nothing after index, which a durable
+// snapshot covers. The active segment stays. The files of the others are set
+// aside, for Discard.
+func (s *Store) Cut(index uint64) (aside []string, err error) {
 	if err := s.usable(); err != nil {
-		return err
+		return nil, err
 	}
 	if covered := s.snapIndex.Load(); index > covered {
-		return s.fail(fmt.Errorf("%w: cut at %d, the snapshot is at %d", ErrUse, index, covered))
+		return nil, s.fail(fmt.Errorf("%w: cut at %d, the snapshot is at %d", ErrUse, index, covered))
 	}
 	l := &s.log
 	removed := 0
@@ -204,17 +205,21 @@ func (s *Store) Cut(index uint64) error {
 		if c.lastIndex > index {
 			break
 		}
-		if err := s.fs.Remove(segmentName(s.dir, c.number)); err != nil {
-			return s.fail(err)
+		name, err := s.setAside(segmentName(s.dir, c.number))
+		if err != nil {
+			return nil, s.fail(err)
+		}
+		if name != "" {
+			aside = append(aside, name)
 		}
 		removed++
 	}
 	if removed == 0 {
-		return nil
+		return nil, nil
 	}
 	l.closed = l.closed[removed:]
 	if err := s.fs.SyncDir(s.dir); err != nil {
-		return s.fail(err)
+		return nil, s.fail(err)
 	}
-	return nil
+	return aside, nil
 }

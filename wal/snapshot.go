@@ -117,13 +117,21 @@ func (s *Store) FinishSnapshot() error {
 	}
 	old := s.snapIndex.Load()
 	s.snapIndex.Store(w.index)
-	if w.index != old {
-		// It need not be durable: Open removes what is left.
-		if err := s.fs.Remove(snapshotName(s.dir, old)); err != nil {
-			return s.fail(err)
-		}
+	if w.index == old {
+		return nil
 	}
-	return nil
+	// The removal need not be durable: Open removes what is left. But under its own name no snapshot is cut short.
+	aside, err := s.setAside(snapshotName(s.dir, old))
+	if err == nil {
+		err = s.fs.SyncDir(s.dir)
+	}
+	if err != nil {
+		return s.fail(err)
+	}
+	if aside == "" {
+		return nil
+	}
+	return s.Discard([]string{aside})
 }
 
 // GiveUpSnapshot removes what there is of a snapshot that was begun.

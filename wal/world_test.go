@@ -216,7 +216,11 @@ func (w *world) save() error {
 		return err
 	}
 	w.snapshot = w.nextSnap
-	return w.store.Cut(w.snapshot)
+	aside, err := w.store.Cut(w.snapshot)
+	if err != nil || w.rng.IntN(4) == 0 {
+		return err // Open will remove them
+	}
+	return w.store.Discard(aside)
 }
 
 func (w *world) termAt(index uint64) uint64 {
