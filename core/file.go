@@ -48,7 +48,7 @@ type file struct {
 
 type fileTable struct {
 	byName map[string]*file
-	order  list[file] // by id
+	order  list[file, fileInOrder] // by id
 }
 
 func newFileTable() fileTable { return fileTable{byName: map[string]*file{}} }
@@ -56,7 +56,7 @@ func newFileTable() fileTable { return fileTable{byName: map[string]*file{}} }
 func (t *fileTable) add(r FileRecord) *file {
 	f := &file{FileRecord: r}
 	t.byName[f.Name] = f
-	t.order.push(&f.link, f)
+	t.order.push(f)
 	return f
 }
 
@@ -146,7 +146,7 @@ func (c *Core) deleteOp(s *session, seq uint64, op *dlmv1.Delete) *dlmv1.Answer 
 	}
 	c.removesFile(f)
 	delete(c.files.byName, f.Name)
-	c.files.order.remove(&f.link)
+	c.files.order.remove(f)
 	c.out.Files = append(c.out.Files, FileOp{Kind: FileDelete, ID: f.ID})
 	return c.reply(s, seq, dlmv1.Reason_REASON_OK)
 }

@@ -21,9 +21,9 @@ type Image struct {
 	mark  uint32 // of the records that are encoded or came later
 	index uint64
 
-	sessions cursor[session]
-	locks    cursor[lock]
-	files    cursor[file]
+	sessions cursor[session, sessionInOrder]
+	locks    cursor[lock, lockInOrder]
+	files    cursor[file, fileInOrder]
 	turn     imageTurn
 
 	out                  encoder // not handed out yet
@@ -46,25 +46,29 @@ const (
 )
 
 // cursor goes through one list. It stands on an item of the list, or behind the last one.
-type cursor[T any] struct {
-	at   *node[T]
+type cursor[T any, L linker[T]] struct {
+	of   *list[T, L]
+	at   *T
 	left int // items that belong to the image and are not encoded
 }
 
+func begin[T any, L linker[T]](of *list[T, L]) cursor[T, L] {
+	return cursor[T, L]{of: of, at: of.first, left: of.n}
+}
+
 // next is the item that the cursor stood on; nil at the end.
-func (k *cursor[T]) next() *T {
-	if k.at == nil {
-		return nil
+func (k *cursor[T, L]) next() *T {
+	item := k.at
+	if item != nil {
+		k.at = k.of.link(item).next
 	}
-	item := k.at.owner
-	k.at = k.at.next
 	return item
 }
 
 // leaves is called before an item is taken out of the list.
-func (k *cursor[T]) leaves(at *node[T]) {
-	if k.at == at {
-		k.at = at.next
+func (k *cursor[T, L]) leaves(item *T) {
+	if k.at == item {
+		k.at = k.of.link(item).next
 	}
 }
 
@@ -86,9 +90,9 @@ func (c *Core) BeginImage() *Image {
 	c.imageMark++
 	i := &Image{
 		c: c, mark: c.imageMark, index: c.index,
-		sessions: cursor[session]{at: c.sessions.order.first, left: c.sessions.order.n},
-		locks:    cursor[lock]{at: c.locks.order.first, left: c.locks.order.n},
-		files:    cursor[file]{at: c.files.order.first, left: c.files.order.n},
+		sessions: begin(&c.sessions.order),
+		locks:    begin(&c.locks.order),
+		files:    begin(&c.files.order),
 		live:     map[uint64]bool{},
 	}
 	i.out.head(c)
@@ -254,20 +258,20 @@ func (c *Core) preserveFile(f *file) {
 func (c *Core) removesSession(s *session) {
 	c.preserveSession(s)
 	if c.image != nil {
-		c.image.sessions.leaves(&s.link)
+		c.image.sessions.leaves(s)
 	}
 }
 
 func (c *Core) removesLock(l *lock) {
 	c.preserveLock(l)
 	if c.image != nil {
-		c.image.locks.leaves(&l.link)
+		c.image.locks.leaves(l)
 	}
 }
 
 func (c *Core) removesFile(f *file) {
 	c.preserveFile(f)
 	if c.image != nil {
-		c.image.files.leaves(&f.link)
+		c.image.files.leaves(f)
 	}
 }

@@ -29,10 +29,10 @@ func TestImageEncodesSlices(t *testing.T) {
 		before = left()
 		var requests []*dlmv1.Request
 		for i := range changes {
-			name := string(c.locks.order.first.owner.name)
-			h := c.locks.order.first.owner.holds.head()
+			name := string(c.locks.order.first.name)
+			h := c.locks.order.first.holds.head()
 			if i%2 == 0 { // the list's end, where the cursor comes last
-				name, h = c.locks.order.last.owner.name, c.locks.order.last.owner.holds.head()
+				name, h = c.locks.order.last.name, c.locks.order.last.holds.head()
 			}
 			seq++
 			requests = append(requests, &dlmv1.Request{

@@ -3,62 +3,64 @@ package core
 import "iter"
 
 // list is a doubly linked list whose links lie in its items: whatever core visits, it visits in a list's order, never in
-// a map's.
-type list[T any] struct {
-	first, last *node[T]
+// a map's. L says which of an item's links it goes by.
+type list[T any, L linker[T]] struct {
+	first, last *T
 	n           int
 }
 
-// node is an item's link in one list. owner is the item; nil while it is in no list.
-type node[T any] struct {
-	prev, next *node[T]
-	owner      *T
+// node is an item's link in one list.
+type node[T any] struct{ prev, next *T }
+
+// linker finds an item's link in a list. It has no size: a link that named its item, or a list that knew where in it the link
+// lies, would cost eight bytes for each.
+type linker[T any] interface{ of(item *T) *node[T] }
+
+func (l *list[T, L]) link(item *T) *node[T] {
+	var by L
+	return by.of(item)
 }
 
 // push appends the item at the end.
-func (l *list[T]) push(at *node[T], item *T) {
-	*at = node[T]{prev: l.last, owner: item}
+func (l *list[T, L]) push(item *T) {
+	*l.link(item) = node[T]{prev: l.last}
 	if l.last == nil {
-		l.first = at
+		l.first = item
 	} else {
-		l.last.next = at
+		l.link(l.last).next = item
 	}
-	l.last = at
+	l.last = item
 	l.n++
 }
 
-func (l *list[T]) remove(at *node[T]) {
+func (l *list[T, L]) remove(item *T) {
+	at := l.link(item)
 	if at.prev == nil {
 		l.first = at.next
 	} else {
-		at.prev.next = at.next
+		l.link(at.prev).next = at.next
 	}
 	if at.next == nil {
 		l.last = at.prev
 	} else {
-		at.next.prev = at.prev
+		l.link(at.next).prev = at.prev
 	}
 	*at = node[T]{}
 	l.n--
 }
 
 // head is the first item, or nil.
-func (l *list[T]) head() *T {
-	if l.first == nil {
-		return nil
-	}
-	return l.first.owner
-}
+func (l *list[T, L]) head() *T { return l.first }
 
 // all visits the items in order. The visitor may remove the item it is given, and no other.
-func (l *list[T]) all() iter.Seq[*T] {
+func (l *list[T, L]) all() iter.Seq[*T] {
 	return func(yield func(*T) bool) {
-		for at := l.first; at != nil; {
-			next := at.next
-			if !yield(at.owner) {
+		for item := l.first; item != nil; {
+			next := l.link(item).next
+			if !yield(item) {
 				return
 			}
-			at = next
+			item = next
 		}
 	}
 }

@@ -141,8 +141,8 @@ func (c *Core) enqueue(from *waiter, at *slot, op *dlmv1.Acquire) {
 	if op.WaitNanos != nil {
 		c.timeOut(w, c.after(*op.WaitNanos))
 	}
-	l.waiters.push(&w.inLock, w)
-	w.session.waits.push(&w.inSession, w)
+	l.waiters.push(w)
+	w.session.waits.push(w)
 	c.waiting++
 	c.waiterEvent(EventQueued, w, dlmv1.Reason_REASON_OK)
 	at.kind, at.waiter = slotWaiting, w
@@ -181,8 +181,8 @@ func (c *Core) grant(w *waiter) *dlmv1.Answer {
 	if limit := h.terms.get().limit; limit != 0 {
 		c.endAt(h, dueHold, c.after(limit))
 	}
-	h.lock.holds.push(&h.inLock, h)
-	h.session.holds.push(&h.inSession, h)
+	h.lock.holds.push(h)
+	h.session.holds.push(h)
 	c.event(Event{
 		Kind: EventGranted, Shared: h.mode == dlmv1.Mode_MODE_SHARED, Session: h.session.id, Lock: h.lock.name,
 		Token: h.token, Queued: w.id != 0, Since: w.since,
@@ -226,8 +226,8 @@ func (c *Core) settle(w *waiter, a *dlmv1.Answer) {
 // unlink takes an acquire out of its queue.
 func (c *Core) unlink(w *waiter) {
 	c.preserveLock(w.lock)
-	w.lock.waiters.remove(&w.inLock)
-	w.session.waits.remove(&w.inSession)
+	w.lock.waiters.remove(w)
+	w.session.waits.remove(w)
 	if w.timer != nil {
 		c.deadlines.remove(w.timer)
 		c.locks.spareTimers.put(w.timer)
@@ -294,8 +294,8 @@ func (c *Core) drop(h *hold, involuntary bool) {
 		c.holdEvent(EventUnblocked, h, dlmv1.Reason_REASON_OK, 0)
 	}
 	c.endNever(h)
-	l.holds.remove(&h.inLock)
-	h.session.holds.remove(&h.inSession)
+	l.holds.remove(h)
+	h.session.holds.remove(h)
 	if h.revoked {
 		h.session.unconfirmed--
 	}

@@ -120,12 +120,11 @@ func (c *Core) listSessions(a *dlmv1.ReadAnswer, op *dlmv1.ListSessions) refusal
 	if f.reason != dlmv1.Reason_REASON_OK {
 		return f
 	}
-	at := c.sessions.order.first
+	first := c.sessions.order.first
 	if s := c.sessions.byID[op.GetAfter()]; s != nil {
-		at = s.link.next
+		first = s.link.next
 	}
-	for ; at != nil; at = at.next {
-		s := at.owner
+	for s := first; s != nil; s = s.link.next {
 		if s.id <= op.GetAfter() {
 			continue
 		}

@@ -38,9 +38,9 @@ type session struct {
 	timer    deadline
 
 	window window
-	holds  list[hold]    // in order of token
-	waits  list[waiter]  // in order of id
-	losses []*dlmv1.Loss // the last lossesKept, oldest first
+	holds  list[hold, holdInSession]     // in order of token
+	waits  list[waiter, waiterInSession] // in order of id
+	losses []*dlmv1.Loss                 // the last lossesKept, oldest first
 
 	unconfirmed int         // revoked holds in holds
 	unblocked   []unblocked // by token; what is over may be among them
@@ -56,7 +56,7 @@ type session struct {
 type sessionTable struct {
 	byID  map[uint64]*session
 	byKey map[key]*session
-	order list[session] // by id
+	order list[session, sessionInOrder] // by id
 
 	last    uint64         // id given out last
 	ended   []endedSession // the last endedKept in the order they ended; full: a ring that begins at oldest
@@ -78,13 +78,13 @@ func newSessionTable() sessionTable {
 func (t *sessionTable) add(s *session) {
 	t.byID[s.id] = s
 	t.byKey[s.openKey] = s
-	t.order.push(&s.link, s)
+	t.order.push(s)
 }
 
 func (t *sessionTable) remove(s *session, reason dlmv1.Reason) {
 	delete(t.byID, s.id)
 	delete(t.byKey, s.openKey)
-	t.order.remove(&s.link)
+	t.order.remove(s)
 	t.remember(endedSession{s.id, reason})
 }
 

@@ -338,11 +338,11 @@ func (d *decoder) core(c *Core) {
 	// The locks gave them in their own order; a session has them in order of token and id.
 	slices.SortFunc(holds, func(a, b *hold) int { return cmp.Compare(a.token, b.token) })
 	for _, h := range holds {
-		h.session.holds.push(&h.inSession, h)
+		h.session.holds.push(h)
 	}
 	slices.SortFunc(waiters, func(a, b *waiter) int { return cmp.Compare(a.id, b.id) })
 	for _, w := range waiters {
-		w.session.waits.push(&w.inSession, w)
+		w.session.waits.push(w)
 	}
 	c.waiting = len(waiters)
 	d.files(c)
@@ -491,7 +491,7 @@ func (d *decoder) hold(c *Core, l *lock) *hold {
 		c.endAt(h, kind, until)
 		h.end.why = why
 	}
-	l.holds.push(&h.inLock, h)
+	l.holds.push(h)
 	return h
 }
 
@@ -515,7 +515,7 @@ func (d *decoder) waiter(c *Core, l *lock) *waiter {
 	if until != 0 {
 		c.timeOut(w, until)
 	}
-	l.waiters.push(&w.inLock, w)
+	l.waiters.push(w)
 	return w
 }
 

@@ -9,9 +9,9 @@ import (
 // lock is a name that is held, waited for, or in lock-delay. A free lock has no record.
 type lock struct {
 	name    string
-	holds   list[hold]   // in order of token. G1: one exclusive hold, or shared ones only
-	waiters list[waiter] // in order of id. L3: the first cannot be granted now
-	delay   *deadline    // nobody is granted the lock before it; nil = no delay runs
+	holds   list[hold, holdInLock]     // in order of token. G1: one exclusive hold, or shared ones only
+	waiters list[waiter, waiterInLock] // in order of id. L3: the first cannot be granted now
+	delay   *deadline                  // nobody is granted the lock before it; nil = no delay runs
 	link    node[lock]
 	mark    uint32 // see Image
 }
@@ -85,10 +85,29 @@ type waiter struct {
 	inLock, inSession node[waiter]
 }
 
+// The lists that there are.
+type (
+	lockInOrder     struct{}
+	sessionInOrder  struct{}
+	fileInOrder     struct{}
+	holdInLock      struct{}
+	holdInSession   struct{}
+	waiterInLock    struct{}
+	waiterInSession struct{}
+)
+
+func (lockInOrder) of(l *lock) *node[lock]          { return &l.link }
+func (sessionInOrder) of(s *session) *node[session] { return &s.link }
+func (fileInOrder) of(f *file) *node[file]          { return &f.link }
+func (holdInLock) of(h *hold) *node[hold]           { return &h.inLock }
+func (holdInSession) of(h *hold) *node[hold]        { return &h.inSession }
+func (waiterInLock) of(w *waiter) *node[waiter]     { return &w.inLock }
+func (waiterInSession) of(w *waiter) *node[waiter]  { return &w.inSession }
+
 // lockTable holds the locks that are not free.
 type lockTable struct {
 	byName map[string]*lock
-	order  list[lock] // in the order they ceased to be free
+	order  list[lock, lockInOrder] // in the order they ceased to be free
 
 	spareLocks   pool[lock]
 	spareHolds   pool[hold]
@@ -104,7 +123,7 @@ func (t *lockTable) add(name string) *lock {
 	l := t.spareLocks.get()
 	l.name = name
 	t.byName[name] = l
-	t.order.push(&l.link, l)
+	t.order.push(l)
 	return l
 }
 
@@ -114,7 +133,7 @@ func (c *Core) sweep(l *lock) {
 		c.removesLock(l)
 		t := &c.locks
 		delete(t.byName, l.name)
-		t.order.remove(&l.link)
+		t.order.remove(l)
 		t.spareLocks.put(l)
 	}
 }
