@@ -263,7 +263,9 @@ func (f steppedFile) WriteSynced(p []byte, off int64) error {
 	if _, err := f.WriteAt(p, off); err != nil {
 		return err
 	}
-	halves := f.File.(interface{ SyncRange(off int64, length int) error })
+	halves := f.File.(interface {
+		SyncRange(off int64, length int) error
+	})
 	return f.k.do("sync", f.name, func() error { return halves.SyncRange(off, len(p)) })
 }
 
