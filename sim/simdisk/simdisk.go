@@ -61,8 +61,13 @@ func (d *Disk) Ops() int { return d.ops }
 
 // StopAfter lets n more changing operations pass. After that everything fails
 // with ErrStopped until the next Crash or PowerCut; if the first thing to
-// fail is a write, a part of it may still have happened.
-func (d *Disk) StopAfter(n int) { d.budget = n }
+// fail is a write, a part of it may still have happened. Below 0 there is no
+// end; but if something has failed already, that is too late.
+func (d *Disk) StopAfter(n int) {
+	if !d.stopped {
+		d.budget = n
+	}
+}
 
 // FailSync makes one sync (of a file or a directory) fail, after n others.
 func (d *Disk) FailSync(n int) { d.failSync = n }

@@ -240,3 +240,19 @@ func TestFailedWriteSynced(t *testing.T) {
 		t.Errorf("lost %d of 60", lost)
 	}
 }
+
+// TestStoppedStaysStopped: a process that has met the end dies of it, whatever the disk is told meanwhile.
+func TestStoppedStaysStopped(t *testing.T) {
+	d := New(rand.NewPCG(1, 1))
+	f := create(t, d, "a")
+	d.StopAfter(0)
+	if err := f.Sync(); !errors.Is(err, ErrStopped) {
+		t.Fatal(err)
+	}
+	d.StopAfter(-1)
+	if n, err := f.WriteAt([]byte("x"), 0); !errors.Is(err, ErrStopped) {
+		t.Errorf("a write: %d bytes, %v", n, err)
+	}
+	d.Crash()
+	write(t, create(t, d, "b"), 0, []byte("x"))
+}
