@@ -11,9 +11,9 @@ import (
 // operation is what a call asks for. Its methods, but for String, run on the loop.
 type operation interface {
 	// begin hands it to the engine.
-	begin(l *loop, k *call, now, deadline time.Duration) engine.Call
+	begin(l *loop, now, deadline time.Duration) engine.Call
 	// end takes what came of it, before any later event, and says what the caller is told.
-	end(l *loop, k *call, d engine.Completion) error
+	end(l *loop, d engine.Completion) error
 	// String says what the call is for, in its error.
 	String() string
 }
@@ -32,11 +32,11 @@ type request struct {
 
 func (r *request) String() string { return r.what() }
 
-func (r *request) begin(l *loop, _ *call, now, deadline time.Duration) engine.Call {
+func (r *request) begin(l *loop, now, deadline time.Duration) engine.Call {
 	return r.start(l, now, deadline)
 }
 
-func (r *request) end(l *loop, _ *call, d engine.Completion) error {
+func (r *request) end(l *loop, d engine.Completion) error {
 	if r.then != nil {
 		r.then(l, d)
 	}
@@ -49,8 +49,6 @@ type call struct {
 	op   operation
 	due  time.Time // zero: it has no deadline
 	done chan engine.Completion
-	// before is why the lock of an Unlock was not held any more.
-	before error
 }
 
 func (k *call) run(l *loop, now time.Duration) {
@@ -59,7 +57,7 @@ func (k *call) run(l *loop, now time.Duration) {
 		// 0 would mean "none".
 		deadline = max(now+time.Until(k.due), 1)
 	}
-	k.id = k.op.begin(l, k, now, deadline)
+	k.id = k.op.begin(l, now, deadline)
 	for k.id.Place() >= len(l.calls) {
 		l.calls = append(l.calls, nil)
 	}

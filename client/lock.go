@@ -40,11 +40,11 @@ type locking Lock
 
 func (k *locking) String() string { return fmt.Sprintf("lock %q", k.name) }
 
-func (k *locking) begin(l *loop, _ *call, now, deadline time.Duration) engine.Call {
+func (k *locking) begin(l *loop, now, deadline time.Duration) engine.Call {
 	return l.engine.Lock(now, deadline, k.s.id, k.acquire)
 }
 
-func (k *locking) end(l *loop, _ *call, d engine.Completion) error {
+func (k *locking) end(l *loop, d engine.Completion) error {
 	k.acquire = nil
 	if d.Err != nil {
 		return d.Err
@@ -65,34 +65,27 @@ type unlocking Lock
 
 func (k *unlocking) String() string { return fmt.Sprintf("unlock %q (token %d)", k.name, k.token) }
 
-func (k *unlocking) begin(l *loop, c *call, now, _ time.Duration) engine.Call {
+func (k *unlocking) begin(l *loop, now, _ time.Duration) engine.Call {
 	lk := (*Lock)(k)
-	if lk.over.Load() {
-		c.before = lk.why
-	}
 	l.drop(lk, ErrReleased)
 	return l.engine.Unlock(now, 0, lk.s.id, lk.name, lk.token)
 }
 
-func (k *unlocking) end(_ *loop, c *call, d engine.Completion) error {
-	if c.before != nil {
-		return c.before
-	}
-	return d.Err
-}
+func (k *unlocking) end(_ *loop, d engine.Completion) error { return d.Err }
 
-// end says for good that the lock is not held. Only the first why counts.
-func (lk *Lock) end(why error) {
+// end says for good that the lock is not held. Only the first why counts: it returns an earlier one.
+func (lk *Lock) end(why error) (before error) {
 	lk.mu.Lock()
 	defer lk.mu.Unlock()
 	if lk.over.Load() {
-		return
+		return lk.why
 	}
 	lk.why = why
 	lk.over.Store(true)
 	if lk.cancel != nil {
 		lk.cancel(why)
 	}
+	return nil
 }
 
 // Name is the name of the lock.
@@ -169,11 +162,16 @@ func (lk *Lock) Err() error {
 // ctx ends first, the release goes on in the background while the client lives. A lock that was lost before answers why;
 // one that was released before answers ErrReleased.
 func (lk *Lock) Unlock(ctx context.Context) error {
+	before := lk.end(ErrReleased)
 	k, err := lk.s.c.start((*unlocking)(lk), time.Time{})
 	if err != nil {
 		return err
 	}
-	return lk.s.c.await(ctx, k)
+	err = lk.s.c.await(ctx, k)
+	if before != nil && ctx.Err() == nil {
+		return fmt.Errorf("client: %s: %w", (*unlocking)(lk), before)
+	}
+	return err
 }
 
 // unlockAfter is Unlock for somebody whose ctx may have ended.

@@ -114,13 +114,22 @@ func (l *loop) take() (tasks []task, closed bool) {
 	return tasks, l.c.closed
 }
 
-// perform carries out what the engine wants, in the engine's order. Who is alone may get a connection with frames to send.
+// perform carries out what the engine wants. Who is alone may get a connection with frames to send.
+//
+// What was lost is over here before a frame leaves: the frame may confirm the loss, and then the lock is somebody else's. An event
+// may be about a lock that a call of the same flush was granted, so calls are settled before events, and hear of it after them.
 func (l *loop) perform(eff engine.Effects, alone bool) (claimed *conn) {
 	for _, id := range eff.Close {
 		l.forget(id, nil)
 	}
 	for _, d := range eff.Dial {
 		l.dial(d)
+	}
+	for i := range eff.Done {
+		l.settle(&eff.Done[i])
+	}
+	for _, ev := range eff.Events {
+		l.event(ev)
 	}
 	for _, out := range eff.Frames {
 		if cn := l.conns[out.Conn]; cn != nil {
@@ -130,22 +139,24 @@ func (l *loop) perform(eff engine.Effects, alone bool) (claimed *conn) {
 			cn.send(out.Frame)
 		}
 	}
-	// Completions first: an event may be about the lock that one of them grants.
-	for _, d := range eff.Done {
-		l.complete(d)
-	}
-	for _, ev := range eff.Events {
-		l.event(ev)
+	for i := range eff.Done {
+		l.complete(&eff.Done[i])
 	}
 	return claimed
 }
 
-func (l *loop) complete(d engine.Completion) {
+// settle lets a call's operation take what came of it.
+func (l *loop) settle(d *engine.Completion) {
+	k := l.calls[d.Call.Place()]
+	d.Err = k.op.end(l, *d)
+}
+
+// complete tells the caller.
+func (l *loop) complete(d *engine.Completion) {
 	k := l.calls[d.Call.Place()]
 	l.calls[d.Call.Place()] = nil
 	l.pending--
-	d.Err = k.op.end(l, k, d)
-	k.done <- d
+	k.done <- *d
 }
 
 // event tells the session, and ends what was lost.
@@ -158,15 +169,16 @@ func (l *loop) event(ev engine.Event) {
 		l.c.log.Info("dlm: disconnected", "server", ev.Server, "why", ev.Err)
 	case engine.EventSessionLost:
 		if s != nil {
-			l.c.log.Warn("dlm: session lost", "session", s.id, "locks", len(s.locks), "why", ev.Err)
+			locks := len(s.locks)
 			l.end(s, ev.Err)
+			l.c.log.Warn("dlm: session lost", "session", s.id, "locks", locks, "why", ev.Err)
 		}
 	case engine.EventLockLost:
 		if s != nil {
-			l.c.log.Warn("dlm: lock lost", "session", s.id, "lock", ev.Lock, "token", ev.Token, "why", ev.Err)
 			if lk := s.locks[ev.Token]; lk != nil {
 				l.drop(lk, ev.Err)
 			}
+			l.c.log.Warn("dlm: lock lost", "session", s.id, "lock", ev.Lock, "token", ev.Token, "why", ev.Err)
 			s.push(Event{Kind: LockLost, Lock: ev.Lock, Token: ev.Token, Err: ev.Err})
 		}
 	case engine.EventContended:

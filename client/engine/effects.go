@@ -42,7 +42,7 @@ type Completion struct {
 	Read *dlmv1.ReadAnswer
 	// Session that was opened or attached, or that the call belonged to.
 	Session uint64
-	// LeaseEnd of a lock that was acquired, as Engine.LeaseEnd would say.
+	// LeaseEnd of a lock that was acquired, as Engine.LeaseEnd would say; if it has been lost since, an Event beside says so.
 	LeaseEnd time.Duration
 	// Err is nil exactly if the call succeeded.
 	Err error

@@ -338,7 +338,7 @@ func (s *session) onReleased(now time.Duration, r *request, a *dlmv1.Answer) {
 		delete(s.releases, r.token)
 	}
 	s.e.complete(r.call, Completion{Session: s.id, Answer: a, Err: answerError(a)})
-	if l := r.lock; l != nil && l.ending == r.token {
+	if l := r.lock; l != nil && l.ending == r.token && l.ending != 0 {
 		l.ending = 0
 		s.startNext(now, l)
 	}

@@ -374,3 +374,31 @@ func TestPlaceIsFreeAfterCompletionWasTold(t *testing.T) {
 		t.Errorf("place %d: places are not used again", c.Place())
 	}
 }
+
+// The release of token 0 keeps a lock that has been forgotten meanwhile, and its answer takes the next one of that name away.
+func TestReleaseOfNoToken(t *testing.T) {
+	s := newScript(t, Config{})
+	id := s.open()
+	s.e.Lock(s.now, 0, id, acquire("x"))
+	s.e.Unlock(s.now, 0, id, "x", 0)
+	var acq, rel uint64
+	for _, r := range s.requests() {
+		if r.GetAcquire() != nil {
+			acq = r.Sequence
+		} else {
+			rel = r.Sequence
+		}
+	}
+	s.answer(&dlmv1.Answer{Session: id, Sequence: acq, Index: 2, Stamp: stampAt(0), Reason: dlmv1.Reason_REASON_WAIT_TIMEOUT})
+	s.flush()
+	s.e.Lock(s.now, 0, id, acquire("x"))
+	if n := len(s.requests()); n != 1 {
+		t.Fatal(n)
+	}
+	s.answer(&dlmv1.Answer{Session: id, Sequence: rel, Index: 3, Stamp: stampAt(0), Reason: dlmv1.Reason_REASON_STALE_TOKEN})
+	s.flush()
+	s.e.Lock(s.now, 0, id, acquire("x"))
+	if n := len(s.requests()); n != 0 {
+		t.Errorf("a second acquire of one session for one name was sent: the first lock was forgotten")
+	}
+}

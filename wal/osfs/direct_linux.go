@@ -49,7 +49,7 @@ func (d *directWriter) write(f *os.File, p []byte, off int64) (done bool, err er
 		}
 	}
 	switch {
-	case errors.Is(err, syscall.EINVAL):
+	case errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EOPNOTSUPP):
 		d.state = directNot
 		return false, d.shut()
 	case err != nil:
