@@ -73,6 +73,7 @@ type FileResult struct {
 	prepared bool      // a part of the log's next segment was made, or (noRoom) did not fit
 	noRoom   bool
 	measured bool
+	gaveRoom bool // it removed files
 	space    wal.Space
 }
 
@@ -87,6 +88,7 @@ func (t *FileTask) Run(s *wal.Store) FileResult {
 	if res.err = s.Discard(t.aside); res.err != nil {
 		return res
 	}
+	res.gaveRoom = len(t.aside) > 0
 	for i, j := range t.jobs {
 		err := j.run(s, &res)
 		if errors.Is(err, wal.ErrFull) {

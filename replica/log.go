@@ -31,7 +31,8 @@ type LogTask struct {
 	batch wal.Batch
 	write bool
 	cut   uint64
-	full  bool // the disk was: what is cut gives room, and nobody waits for a sync
+	full  bool     // the disk was: what is removed gives room, and nobody waits for a sync
+	aside []string // files to remove before, if it was
 }
 
 // LogResult is the outcome of a LogTask.
@@ -54,7 +55,8 @@ func (r LogResult) Wrote() bool { return r.wrote && r.err == nil }
 
 // Run does the task. It blocks for as long as the disk takes.
 func (t *LogTask) Run(s *wal.Store) (res LogResult) {
-	if t.write {
+	res.err = s.Discard(t.aside)
+	if t.write && res.err == nil {
 		res.err = s.Append(t.batch)
 	}
 	if t.cut > 0 && (res.err == nil || res.Full()) {
@@ -135,6 +137,9 @@ func (n *Node) LogDone(now time.Duration, res LogResult) {
 	if res.Full() {
 		n.log.putBack()
 		n.assess()
+		if len(n.files.aside) > 0 {
+			n.space.checkAt = n.now // they give room
+		}
 		return
 	}
 	if res.err != nil {

@@ -285,7 +285,12 @@ func (n *Node) Flush(now time.Duration) Effects {
 	n.watchSpace(due)
 	parts := n.backupParts
 	n.backupParts = nil
-	return Effects{Log: n.log.start(n.now, n.cfg.MarkDelay, due), File: n.files.start(due), Frames: n.conns.drain(), Backup: parts}
+	log := n.log.start(n.now, n.cfg.MarkDelay, due)
+	if log != nil && log.full {
+		// What gives room need not wait for the file goroutine.
+		log.aside, n.files.aside = n.files.aside, nil
+	}
+	return Effects{Log: log, File: n.files.start(due), Frames: n.conns.drain(), Backup: parts}
 }
 
 // NextTimer is the clock reading at which Flush is to be called even if nothing happens until then.

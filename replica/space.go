@@ -148,7 +148,7 @@ func (n *Node) spaceFound(res *FileResult) {
 	if res.measured {
 		s.measuring = false
 	}
-	if s.ready && n.log.stuck {
+	if (s.ready || res.gaveRoom) && n.log.stuck {
 		s.checkAt = n.now
 	}
 	n.assess()

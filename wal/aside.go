@@ -2,6 +2,7 @@ package wal
 
 import (
 	"errors"
+	"io/fs"
 
 	"dlm/wal/vfs"
 )
@@ -31,10 +32,11 @@ func (s *Store) Discard(aside []string) error {
 		return err
 	}
 	for _, name := range aside {
-		if err := shrink(s.fs, name); err != nil {
-			return s.fail(err)
+		err := shrink(s.fs, name)
+		if err == nil || errors.Is(err, vfs.ErrNoSpace) { // some need room to shorten a file
+			err = s.fs.Remove(name)
 		}
-		if err := s.fs.Remove(name); err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return s.fail(err)
 		}
 	}

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -141,5 +142,50 @@ func TestOpenRemovesWhatWasSetAside(t *testing.T) {
 		if err != nil || len(l.temporaries) != 0 || len(l.segments) != 1 {
 			t.Fatalf("there are segments %v and %v: %v", l.segments, l.temporaries, err)
 		}
+	}
+}
+
+// noTruncFS needs room to shorten a file, and has none.
+type (
+	noTruncFS   struct{ vfs.FS }
+	noTruncFile struct{ vfs.File }
+)
+
+func (a noTruncFS) Open(name string) (vfs.File, error) {
+	f, err := a.FS.Open(name)
+	return noTruncFile{f}, err
+}
+func (noTruncFile) Truncate(int64) error { return vfs.ErrNoSpace }
+
+// Where a full disk cannot even shorten a file, the file is removed as a whole.
+func TestDiscardOnAFullDisk(t *testing.T) {
+	a := noTruncFS{simdisk.New(rand.NewPCG(1, 1)).FS()}
+	if err := Create(a, testDir, testID, Snapshot{Index: 1, Term: 1}); err != nil {
+		t.Fatal(err)
+	}
+	s, _, err := Open(a, testDir, Options{SegmentBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint64(16) {
+		if err := s.Append(Batch{Entries: []*raftpb.Entry{entry(2+i, 1, strings.Repeat("x", 200_000))}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.SaveSnapshot(Snapshot{Index: 16, Term: 1, Data: make([]byte, 2_000_000)}); err != nil {
+		t.Error("snapshot 1", err)
+	}
+	if err := s.SaveSnapshot(Snapshot{Index: 17, Term: 1, Data: make([]byte, 2_000_000)}); err != nil {
+		t.Error("snapshot 2", err)
+	}
+	aside, err := s.Cut(16)
+	if err != nil {
+		t.Error(err)
+	}
+	if err := s.Discard(aside); err != nil {
+		t.Error(err)
+	}
+	if err := s.Append(Batch{}); errors.Is(err, ErrBroken) {
+		t.Error("a full disk broke the store: ", err)
 	}
 }

@@ -15,7 +15,7 @@ import (
 type Inspection struct {
 	Snapshots   []SnapshotFile // in order of their index
 	Segments    []SegmentFile  // in order of their number
-	Temporaries []string       // unfinished files, which Open removes
+	Temporaries []string       // files that were being made, or removed; Open removes them
 	// Recovered is what Open would return; nil if it would fail, with Err.
 	Recovered *Recovered
 	Err       error

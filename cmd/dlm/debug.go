@@ -36,7 +36,7 @@ type walView struct {
 	Snapshots  []snapshotView `json:"snapshots" doc:"of the lock table; the last one counts"`
 	Segments   []segmentView  `json:"segments" doc:"of the log"`
 	Files      []dataFileView `json:"files" doc:"that the last snapshot counts on"`
-	Unfinished []string       `json:"unfinished" doc:"files that were being made; a server removes them"`
+	Unfinished []string       `json:"unfinished" doc:"files that were being made, or removed; a server removes them"`
 }
 
 type damageView struct {
@@ -235,7 +235,7 @@ func (v walView) table(w io.Writer) {
 	}
 	for _, name := range v.Unfinished {
 		line(w)
-		line(w, name+" was being made and is not needed")
+		line(w, name+" was being made, or removed, and is not needed")
 	}
 	line(w)
 	if v.OK {
