@@ -138,7 +138,9 @@ func TestHeldKnowsWhy(t *testing.T) {
 			WithLogger(slog.New(slowLog{slog.DiscardHandler})),
 		)
 		defer c.Close()
-		l := lock(t, open(t, c, WithTTL(3*time.Second)), "a")
+		s := open(t, c, WithTTL(3*time.Second))
+		lock(t, s, "a") // is told of before the other
+		l := lock(t, s, "b")
 		stopped.Store(int64(4 * time.Second))
 		if l.Held() {
 			t.Fatal("held after the lease")
