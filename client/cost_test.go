@@ -14,10 +14,10 @@ import (
 type yesServer struct{}
 
 type yesStream struct {
-	ctx    context.Context
-	out    chan *dlmv1.ServerFrame
-	index  uint64
-	sealed uint64 // stamp
+	ctx   context.Context
+	out   chan *dlmv1.ServerFrame
+	index uint64 // and stamp
+	token uint64 // the last one
 }
 
 func (yesServer) name(int) string { return "yes" }
@@ -50,8 +50,8 @@ func (st *yesStream) Send(f *dlmv1.ClientFrame) error {
 			a.Session, a.Key, a.Instance, a.NextSequence, a.Limit = 1, op.Open.GetKey(), 1, 1, 1<<14
 			a.TtlNanos, a.SessionDeadline = uint64(time.Hour), uint64(time.Hour)
 		case *dlmv1.Request_Acquire:
-			st.sealed++
-			a.Token = st.sealed
+			st.token++
+			a.Token = st.token
 		case *dlmv1.Request_KeepAlive:
 			a.SessionDeadline = st.index + uint64(time.Hour)
 		}
